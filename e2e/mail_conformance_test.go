@@ -90,12 +90,12 @@ func startPostfix(t *testing.T, port string, sink *mailsink.Sink, gateway string
 	if os.Geteuid() != 0 {
 		t.Fatal("Postfix is started by root only: run this test as root, such as in a container")
 	}
-	dir, err := os.MkdirTemp("", "weft-postfix-")
+	dir, err := os.MkdirTemp("", "weft-postfix-") //nolint:usetesting // the users of Postfix cannot reach what is in a folder of t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the users of Postfix reach their folders by it
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	header := filepath.Join(dir, "bounce.header")
@@ -114,12 +114,12 @@ func startPostfix(t *testing.T, port string, sink *mailsink.Sink, gateway string
 	for name, content := range map[string]string{
 		"main.cf": values.Replace(postfixSettings), "master.cf": values.Replace(postfixServices) + pipe, "bounce.header": "Authorization: Bearer " + bounceSecret + "\n",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // read by the users of Postfix
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, folder := range []string{"spool", "data"} {
-		if err := os.Mkdir(filepath.Join(dir, folder), 0o755); err != nil { //nolint:gosec // used by the users of Postfix
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func startPostfix(t *testing.T, port string, sink *mailsink.Sink, gateway string
 		t.Fatal(err)
 	}
 	run := func(command string) {
-		if out, err := exec.Command(postfix, "-c", dir, command).CombinedOutput(); err != nil { //nolint:gosec // of this test
+		if out, err := exec.Command(postfix, "-c", dir, command).CombinedOutput(); err != nil {
 			t.Errorf("postfix %s: %v\n%s", command, err, out)
 		}
 	}
@@ -160,7 +160,7 @@ func opendkim(t *testing.T, raw []byte, name, record string) string {
 			t.Fatal(err)
 		}
 	}
-	judge := exec.Command(debian(t, "opendkim", "opendkim"), "-x", filepath.Join(dir, "conf"), "-t", filepath.Join(dir, "message")) //nolint:gosec // of this test
+	judge := exec.Command(debian(t, "opendkim", "opendkim"), "-x", filepath.Join(dir, "conf"), "-t", filepath.Join(dir, "message"))
 	out, err := judge.CombinedOutput()
 	return fmt.Sprintf("%s%v", out, err)
 }

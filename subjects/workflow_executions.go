@@ -253,7 +253,7 @@ type ExecutionFailure struct {
 	Version     int       `json:"version"`
 	Name        string    `json:"name"`
 	Origin      string    `json:"origin,omitempty" doc:"What started it, if it was not a request."`
-	ErrorType   string    `json:"error_type" doc:"The type of its error, in at most 200 bytes."`
+	ErrorType   string    `json:"error_type" doc:"The type of its error."`
 	EndedAt     time.Time `json:"ended_at"`
 }
 

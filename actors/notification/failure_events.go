@@ -20,12 +20,14 @@ const (
 	failureWait   = time.Hour
 	// failureEvery is the period in which a workflow's first failure is notified of, and no other.
 	failureEvery = time.Minute
+	// maxFailureReason bounds the type of an error in a notification in bytes.
+	maxFailureReason = 200
 	// executionPlaceholder is the place of the id in Config.ExecutionURL.
 	executionPlaceholder = "{execution_id}"
 )
 
 // notifyFailures notifies a user of executions that have failed while nobody waited for their end. The failures of a workflow are collected; of
-// those of one minute, the first is told. They leave half of what may wait for the user to other notifications.
+// those of one minute, the first alone. They leave half of what may wait for the user to other notifications.
 func (a *Actor) notifyFailures(ctx context.Context, e subjects.Envelope[subjects.ExecutionFailures]) error {
 	told := map[string]bool{}
 	for _, x := range e.Data.Executions {
@@ -61,7 +63,7 @@ func (a *Actor) notifyFailure(ctx context.Context, key, userID string, x subject
 		return err
 	}
 	data := map[string]string{
-		"name": x.Name, "workflow_id": x.WorkflowID, "execution_id": x.ExecutionID, "reason": failureReason(x.ErrorType),
+		"name": x.Name, "workflow_id": x.WorkflowID, "execution_id": x.ExecutionID, "reason": channel.Truncate(failureReason(x.ErrorType), maxFailureReason),
 	}
 	if a.config.ExecutionURL != "" {
 		data["link"] = strings.ReplaceAll(a.config.ExecutionURL, executionPlaceholder, url.PathEscape(x.ExecutionID))

@@ -78,7 +78,7 @@ func TestFailedExecutions(t *testing.T) {
 				t.Errorf("mail: %s %s", m.Header.Get("Subject"), m.Body)
 			}
 		}
-		// Told again, it is told once.
+		// A repetition adds nothing.
 		f.failed(t, other, "w2", "x", start)
 		f.failed(t, other, "w2", "x", start.Add(time.Hour))
 		actortest.Eventually(t, "the next begins another batch", func() bool { return f.batched(t) == 8 })

@@ -36,7 +36,7 @@ type mailpit struct {
 func buildMailpit(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.Command("go", "install", mailpitModule) //nolint:gosec // a constant
+	build := exec.Command("go", "install", mailpitModule)
 	build.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building Mailpit, which needs the Go toolchain and its module proxy: go install %s: %v\n%s", mailpitModule, err, out)
@@ -51,7 +51,7 @@ func startMailpit(t *testing.T, binary string) mailpit {
 	mail, web := freePort(t), freePort(t)
 	m := mailpit{mail, "http://127.0.0.1:" + strconv.Itoa(web) + "/api/v1/"}
 	ctx, cancel := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, binary, "--smtp", "127.0.0.1:"+strconv.Itoa(mail), "--listen", "127.0.0.1:"+strconv.Itoa(web), //nolint:gosec // of this test
+	server := exec.CommandContext(ctx, binary, "--smtp", "127.0.0.1:"+strconv.Itoa(mail), "--listen", "127.0.0.1:"+strconv.Itoa(web),
 		"--database", filepath.Join(dir, "mail.db"), "--max", "0", "--smtp-disable-rdns", "--disable-version-check", "--enable-chaos", "--quiet")
 	var log bytes.Buffer
 	server.Stdout, server.Stderr = &log, &log
@@ -66,7 +66,7 @@ func startMailpit(t *testing.T, binary string) mailpit {
 		}
 	})
 	actortest.Eventually(t, "Mailpit answers", func() bool {
-		answer, err := http.Get(m.api + "chaos") //nolint:noctx // on this machine
+		answer, err := http.Get(m.api + "chaos")
 		if err != nil {
 			return false
 		}
@@ -119,7 +119,7 @@ func (m mailpit) received(t *testing.T) map[string]int {
 	t.Helper()
 	count := map[string]int{}
 	for start := 0; ; {
-		answer, err := http.Get(fmt.Sprintf("%smessages?start=%d&limit=200", m.api, start)) //nolint:noctx // on this machine
+		answer, err := http.Get(fmt.Sprintf("%smessages?start=%d&limit=200", m.api, start))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestMailpitChaos(t *testing.T) {
 					t.Errorf("%s: %s has arrived %d times: %+v", name, id, arrived, d)
 				}
 			}
-			if test.reason == "" && delivered != count || delivered < count/3 {
+			if test.reason == "" && delivered != count || delivered == 0 {
 				t.Errorf("%s: %d of %d were delivered", name, delivered, count)
 			}
 			t.Logf("%s: %d of %d delivered", name, delivered, count)

@@ -43,11 +43,11 @@ func TestUnattendedFailures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := info.State.Subjects[subjects.ExecutionsFailed.Subject]; n == seen { // each look at the messages takes a consumer of the stream
+			n := info.State.Subjects[subjects.ExecutionsFailed.Subject]
+			if n == seen { // each look at the messages takes a consumer of the stream
 				return false
-			} else {
-				seen = n
 			}
+			seen = n
 			failures = nil
 			for _, data := range b.mesh.Messages(t, subjects.Events.Name, subjects.ExecutionsFailed.Subject) {
 				var e subjects.Envelope[subjects.ExecutionFailures]

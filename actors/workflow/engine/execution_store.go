@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -95,19 +94,16 @@ func (e Row) PublicID() string { return cmp.Or(e.ChosenID, e.ID) }
 // ChosenID is the id of the execution that a user names by an id of the user's choice.
 func ChosenID(userID, chosen string) string { return DerivedID("user/" + userID + "/" + chosen) }
 
-// maxFailureType bounds the type of an error in an ExecutionFailure in bytes.
-const maxFailureType = 200
-
-// unattendedFailure returns what is published of an execution that has ended with an error and whose end nobody waits for: neither the request
-// nor the execution that started it.
-func (e Row) unattendedFailure() (f subjects.ExecutionFailure, ok bool) {
+// unattendedFailure is the event of an execution that has failed while neither the request nor the execution that started it waited for its
+// end; nil for any other.
+func (e Row) unattendedFailure(now time.Time) any {
 	if machine.Status(e.Status) != machine.Faulted || e.ParentID != "" || e.Origin.Kind == OriginWait {
-		return f, false
+		return nil
 	}
-	return subjects.ExecutionFailure{
-		ExecutionID: e.PublicID(), WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Origin: e.Origin.String(),
-		ErrorType: strings.ToValidUTF8(e.ErrorType[:min(len(e.ErrorType), maxFailureType)], ""), EndedAt: machine.Moment(e.EndedAt),
-	}, true
+	return subjects.ExecutionsFailed.New(e.ID, e.UserID, now, subjects.ExecutionFailures{Executions: []subjects.ExecutionFailure{{
+		ExecutionID: e.PublicID(), WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Origin: e.Origin.String(), ErrorType: e.ErrorType,
+		EndedAt: machine.Moment(e.EndedAt),
+	}}})
 }
 
 // Resource is the execution as lists show it.

@@ -196,11 +196,13 @@ func (b projectionBatch) rows() (fresh, known []*Row, histories []HistoryRow, li
 
 // publishEnded publishes the executions that have ended, by user, with the transaction.
 func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions []*projectedExecution) error {
-	byUser, failed := map[string][]subjects.ExecutionEnded{}, map[string][]subjects.ExecutionFailure{}
+	byUser := map[string][]subjects.ExecutionEnded{}
 	for _, x := range executions {
 		if x.ended {
-			if f, unattended := x.row.unattendedFailure(); unattended {
-				failed[x.row.UserID] = append(failed[x.row.UserID], f)
+			if event := x.row.unattendedFailure(s.Now()); event != nil {
+				if err := s.publish(ctx, tx, "failed."+x.row.ID, subjects.ExecutionsFailed.Subject, x.row.UserID, event); err != nil {
+					return err
+				}
 			}
 			byUser[x.row.UserID] = append(byUser[x.row.UserID], subjects.ExecutionEnded{
 				ExecutionID: x.row.ID, WorkflowID: x.row.WorkflowID, Version: x.row.Version, Name: x.row.Name, Status: x.row.Status,
@@ -217,23 +219,14 @@ func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions [
 			}
 		}
 	}
-	for user, all := range failed {
-		for part := range slices.Chunk(all, endedPerEvent) {
-			id := part[0].ExecutionID
-			event := subjects.ExecutionsFailed.New(id, user, s.Now(), subjects.ExecutionFailures{Executions: part})
-			if err := s.publish(ctx, tx, "failed."+id, subjects.ExecutionsFailed.Subject, user, event); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }
 
-// publish adds an event about a user's executions to the transaction.
-func (s sqlStore) publish(ctx context.Context, tx database.Tx, id, subject, userID string, event any) error {
+// publish adds an event to the transaction.
+func (s sqlStore) publish(ctx context.Context, tx database.Tx, id, subject, key string, event any) error {
 	data, err := subjects.Encode(event)
 	if err != nil {
 		return fmt.Errorf("encoding an event: %w", err)
 	}
-	return s.Outbox.Add(ctx, tx, outbox.Message{ID: id, Subject: subject, Key: userID, Data: data})
+	return s.Outbox.Add(ctx, tx, outbox.Message{ID: id, Subject: subject, Key: key, Data: data})
 }
