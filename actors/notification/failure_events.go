@@ -104,7 +104,8 @@ func (c Config) mailEnabled() bool {
 // checkExecutionURL returns a SettingError unless value is empty or a URL with the place of an execution's id.
 func checkExecutionURL(value string) error {
 	u, err := url.Parse(strings.ReplaceAll(value, executionPlaceholder, "id"))
-	if value == "" || err == nil && u.Hostname() != "" && (u.Scheme == "https" || u.Scheme == "http") && u.User == nil && strings.Contains(value, executionPlaceholder) {
+	if value == "" || err == nil && u.Hostname() != "" && (u.Scheme == "https" || u.Scheme == "http") && u.User == nil &&
+		strings.Contains(value, executionPlaceholder) {
 		return nil
 	}
 	return mesh.InvalidSetting("notification.execution_url", "is %q, and must be an http or https URL with %s", value, executionPlaceholder)
