@@ -20,7 +20,7 @@ type ListUsersRequest struct {
 // ListUsers lists accounts.
 var ListUsers = declare(Endpoint[ListUsersRequest, Page[UserAccount]]{
 	Subject: "weft.v1.auth.list_users", Route: "GET /v1/admin/users", Access: Role(RoleAdmin),
-	Summary: "Accounts", Doc: "Lists accounts, newest first.",
+	Summary: "Accounts", Doc: "Lists accounts, newest first; those with an address prefix by address.",
 })
 
 // GetUserRequest names an account.

@@ -197,8 +197,8 @@ type ListExecutionsRequest struct {
 var ListExecutions = declare(Endpoint[ListExecutionsRequest, Page[Execution]]{
 	Subject: "weft.v1.workflow.list_executions", Route: "GET /v1/executions", Access: Scope(ScopeWorkflowsRead),
 	Summary: "My executions",
-	Doc: "Lists the caller's executions, newest first, without input, output and tasks. A page filtered by status may hold " +
-		"fewer than limit items and still have a next_cursor.",
+	Doc: "Lists the caller's executions, newest first, without input, output and tasks. A page filtered by status or attribute may hold " +
+		"fewer than limit items, or none, and still have a next_cursor: a page is selected from at most 5,000 executions.",
 })
 
 // ExecutionControlRequest names an execution and gives a reason.

@@ -3,6 +3,7 @@ package actortest
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -63,6 +64,9 @@ func Databases(t testing.TB) []Database {
 func (d Database) Config(t testing.TB, actor string) database.Config {
 	t.Helper()
 	cfg := database.Config{Actor: actor, DataDir: t.TempDir(), MaxOpen: 16, ConnectRetry: -1}
+	if recorded.actor == actor {
+		cfg.Hook = recorded
+	}
 	if d.url == "" {
 		return cfg
 	}
@@ -133,9 +137,16 @@ func withParameter(url, parameter string) string {
 }
 
 func dropSchema(t testing.TB, url, schema string) {
+	if err := removeSchema(url, schema); err != nil {
+		t.Error(err)
+	}
+}
+
+func removeSchema(url, schema string) error {
 	pool := sql.OpenDB(pgdriver.NewConnector(pgdriver.WithDSN(url)))
 	defer pool.Close()
 	if _, err := pool.ExecContext(context.Background(), `DROP SCHEMA IF EXISTS "`+schema+`" CASCADE`); err != nil {
-		t.Errorf("dropping schema %s: %v", schema, err)
+		return fmt.Errorf("dropping schema %s: %w", schema, err)
 	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
@@ -12,12 +13,17 @@ import (
 )
 
 func (a *Actor) listUsers(ctx context.Context, req subjects.ListUsersRequest) (subjects.Page[subjects.UserAccount], error) {
-	before, err := idCursor(req.Cursor)
+	after, err := idCursor(req.Cursor)
 	if err != nil {
 		return subjects.Page[subjects.UserAccount]{}, err
 	}
-	users, err := listUsers(ctx, a.DB.DB, req.Email, before, req.PageLimit()+1)
-	return pageOf(users, req.PageLimit(), user.account, func(u user) string { return u.ID }), err
+	users, err := listUsers(ctx, a.DB.DB, strings.ToLower(req.Email), after, req.PageLimit()+1)
+	return pageOf(users, req.PageLimit(), user.account, func(u user) string {
+		if req.Email != "" {
+			return u.Email // the order is by address
+		}
+		return u.ID
+	}), err
 }
 
 func (a *Actor) getUser(ctx context.Context, req subjects.GetUserRequest) (subjects.UserAccount, error) {

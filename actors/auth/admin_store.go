@@ -3,25 +3,27 @@ package auth
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 )
 
-// likeEscaper escapes text for a LIKE pattern with the escape character '!'.
-var likeEscaper = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+const lastCharacter = "\U0010FFFF" // follows every character that an address has
 
-// listUsers returns up to most accounts whose address starts with prefix, the newest first, with IDs less than before
-// (any if empty).
-func listUsers(ctx context.Context, db bun.IDB, prefix, before string, most int) ([]user, error) {
+// listUsers returns up to most accounts, the newest first, with IDs less than after (any if empty). With a prefix it returns those whose
+// addresses start with it, by address, with addresses after after. SQLite would seek only one of two lower bounds.
+func listUsers(ctx context.Context, db bun.IDB, prefix, after string, most int) ([]user, error) {
 	var rows []userRow
-	query := db.NewSelect().Model(&rows).Order("id DESC").Limit(int64(most))
-	if prefix != "" {
-		query = query.Where("email LIKE ? ESCAPE '!'", likeEscaper.Replace(strings.ToLower(prefix))+"%")
-	}
-	if before != "" {
-		query = query.Where("id < ?", before)
+	query := db.NewSelect().Model(&rows).Limit(int64(most))
+	switch {
+	case prefix != "" && after >= prefix:
+		query.Where("email > ? AND email < ?", after, prefix+lastCharacter).Order("email")
+	case prefix != "":
+		query.Where("email >= ? AND email < ?", prefix, prefix+lastCharacter).Order("email")
+	case after != "":
+		query.Where("id < ?", after).Order("id DESC")
+	default:
+		query.Order("id DESC")
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("listing users: %w", err)

@@ -111,21 +111,28 @@ func (r *recorder) audit(ctx context.Context, tx database.Tx, e auditEntry) erro
 // auditSweepInterval is the time between two deletions of old audit events.
 const auditSweepInterval = time.Hour
 
+// sweepBatch bounds the rows that one transaction of a sweep deletes: on SQLite other writers wait for it.
+const sweepBatch = 500
+
 // sweep deletes listed audit events older than the retention time, and all but a user's newest, until ctx ends. The stream AUDIT
 // keeps them.
 func (r *recorder) sweep(ctx context.Context) error {
 	return wait.Repeat(ctx, auditSweepInterval, func(ctx context.Context) error {
-		users, err := usersOfManyAuditEvents(ctx, r.DB.DB, r.keep)
+		// A user without new events has no more than at the last sweep, which another process may have made.
+		users, err := usersOfManyAuditEvents(ctx, r.DB.DB, r.Now().Add(-2*auditSweepInterval), r.keep)
 		if err != nil {
 			return err
 		}
-		return r.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			for _, userID := range users {
-				if err := keepAuditEvents(ctx, tx, userID, r.keep); err != nil {
-					return err
-				}
+		for _, userID := range users {
+			err := r.DB.InBatches(ctx, sweepBatch, func(ctx context.Context, tx database.Tx) (int64, error) {
+				return keepAuditEvents(ctx, tx, userID, r.keep, sweepBatch)
+			})
+			if err != nil {
+				return err
 			}
-			return deleteAuditEvents(ctx, tx, r.Now().Add(-r.retention))
+		}
+		return r.DB.InBatches(ctx, sweepBatch, func(ctx context.Context, tx database.Tx) (int64, error) {
+			return deleteAuditEvents(ctx, tx, r.Now().Add(-r.retention), sweepBatch)
 		})
 	})
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -52,7 +53,7 @@ func auditEvents(ctx context.Context, db bun.IDB, userID string, at int64, id st
 	var rows []auditRow
 	query := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Order("at DESC", "id DESC").Limit(int64(limit))
 	if id != "" {
-		query = query.Where("at < ? OR (at = ? AND id < ?)", at, at, id)
+		query = query.Where("at <= ?", at).Where("(at < ? OR id < ?)", at, id)
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("reading audit events: %w", err)
@@ -60,28 +61,36 @@ func auditEvents(ctx context.Context, db bun.IDB, userID string, at int64, id st
 	return rows, nil
 }
 
-// deleteAuditEvents deletes the events before a time.
-func deleteAuditEvents(ctx context.Context, tx bun.Tx, before time.Time) error {
-	_, err := tx.NewDelete().Model((*auditRow)(nil)).Where("at < ?", before.UnixMicro()).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("deleting audit events: %w", err)
-	}
-	return nil
+// deleteAuditEvents deletes up to limit events before a time, the oldest first. It returns how many it deleted.
+func deleteAuditEvents(ctx context.Context, tx bun.Tx, before time.Time, limit int) (int64, error) {
+	old := tx.NewSelect().Model((*auditRow)(nil)).Column("id").Where("at < ?", before.UnixMicro()).Order("at").Limit(int64(limit))
+	return deleted(tx.NewDelete().Model((*auditRow)(nil)).Where("id IN (?)", old).Exec(ctx))
 }
 
-// usersOfManyAuditEvents returns the users with more than keep events.
-func usersOfManyAuditEvents(ctx context.Context, db bun.IDB, keep int) (users []string, err error) {
-	if err := db.NewSelect().Model((*auditRow)(nil)).Column("user_id").Group("user_id").Having("count(*) > ?", keep).Scan(ctx, &users); err != nil {
+// usersOfManyAuditEvents returns the users with more than keep events of those with an event since a time.
+func usersOfManyAuditEvents(ctx context.Context, db bun.IDB, since time.Time, keep int) (users []string, err error) {
+	// The expression keeps SQLite from reading all events in the order of another index.
+	recent := db.NewSelect().Model((*auditRow)(nil)).ColumnExpr("DISTINCT user_id || '' AS user_id").Where("at >= ?", since.UnixMicro())
+	err = db.NewSelect().TableExpr("(?) AS recent", recent).Column("recent.user_id").
+		Where("EXISTS (SELECT 1 FROM audit_events AS e WHERE e.user_id = recent.user_id ORDER BY e.at DESC, e.id DESC LIMIT 1 OFFSET ?)", keep).
+		Scan(ctx, &users)
+	if err != nil {
 		return nil, fmt.Errorf("counting audit events: %w", err)
 	}
 	return users, nil
 }
 
-// keepAuditEvents deletes all but the newest events of a user.
-func keepAuditEvents(ctx context.Context, tx bun.Tx, userID string, keep int) error {
-	kept := tx.NewSelect().Model((*auditRow)(nil)).Column("id").Where("user_id = ?", userID).Order("at DESC", "id DESC").Limit(int64(keep))
-	if _, err := tx.NewDelete().Model((*auditRow)(nil)).Where("user_id = ?", userID).Where("id NOT IN (?)", kept).Exec(ctx); err != nil {
-		return fmt.Errorf("deleting audit events: %w", err)
+// keepAuditEvents deletes up to limit events of a user, but not the newest. It returns how many it deleted.
+func keepAuditEvents(ctx context.Context, tx bun.Tx, userID string, keep, limit int) (int64, error) {
+	surplus := tx.NewSelect().Model((*auditRow)(nil)).Column("id").Where("user_id = ?", userID).Order("at DESC", "id DESC").
+		Limit(int64(limit)).Offset(int64(keep))
+	return deleted(tx.NewDelete().Model((*auditRow)(nil)).Where("id IN (?)", surplus).Exec(ctx))
+}
+
+// deleted returns how many rows a statement has deleted.
+func deleted(done sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, fmt.Errorf("deleting old rows: %w", err)
 	}
-	return nil
+	return done.RowsAffected()
 }

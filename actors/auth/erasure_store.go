@@ -123,7 +123,7 @@ func erasureAnswers(ctx context.Context, db bun.IDB, id string) ([]erasureAnswer
 // unconfirmedErasures returns up to most erasures whose first round auth itself has not confirmed.
 func unconfirmedErasures(ctx context.Context, db bun.IDB, most int) ([]erasureRow, error) {
 	var rows []erasureRow
-	open := db.NewSelect().Model((*erasureAnswerRow)(nil)).Column("erasure_id").Where("actor = ? AND at = 0", erasureAuth)
+	open := db.NewSelect().Model((*erasureAnswerRow)(nil)).Column("erasure_id").Where("at = 0 AND actor = ?", erasureAuth)
 	if err := db.NewSelect().Model(&rows).Where("settled_at = 0 AND id IN (?)", open).Limit(int64(most)).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("listing erasures: %w", err)
 	}
@@ -141,7 +141,7 @@ func hasOpenErasure(ctx context.Context, db bun.IDB, userID string) (bool, error
 
 // forgetErasure removes the reference to a settled erasure from the account that replaced the erased one.
 func forgetErasure(ctx context.Context, tx bun.Tx, erasureID string) error {
-	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("erasure_id = ''").Where("erasure_id = ?", erasureID).Exec(ctx)
+	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("erasure_id = ''").Where("erasure_id <> '' AND erasure_id = ?", erasureID).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("removing the reference to an erasure: %w", err)
 	}

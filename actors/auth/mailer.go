@@ -142,8 +142,8 @@ const messageSweepInterval = time.Hour
 // sweep deletes messages that expired more than messageRetention ago, until ctx ends.
 func (m *mailer) sweep(ctx context.Context) error {
 	return wait.Repeat(ctx, messageSweepInterval, func(ctx context.Context) error {
-		return m.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			return deleteMessages(ctx, tx, m.Now().Add(-messageRetention))
+		return m.DB.InBatches(ctx, sweepBatch, func(ctx context.Context, tx database.Tx) (int64, error) {
+			return deleteMessages(ctx, tx, m.Now().Add(-messageRetention), sweepBatch)
 		})
 	})
 }

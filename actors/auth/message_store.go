@@ -136,11 +136,8 @@ func clearMessageText(ctx context.Context, tx bun.Tx, id string) error {
 	return nil
 }
 
-// deleteMessages deletes the messages that expired before a time.
-func deleteMessages(ctx context.Context, tx bun.Tx, before time.Time) error {
-	_, err := tx.NewDelete().Model((*messageRow)(nil)).Where("expires_at < ?", before.UnixMicro()).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("deleting e-mail messages: %w", err)
-	}
-	return nil
+// deleteMessages deletes up to limit messages that expired before a time. It returns how many it deleted.
+func deleteMessages(ctx context.Context, tx bun.Tx, before time.Time, limit int) (int64, error) {
+	old := tx.NewSelect().Model((*messageRow)(nil)).Column("id").Where("expires_at < ?", before.UnixMicro()).Limit(int64(limit))
+	return deleted(tx.NewDelete().Model((*messageRow)(nil)).Where("id IN (?)", old).Exec(ctx))
 }

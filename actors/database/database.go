@@ -62,6 +62,8 @@ type Config struct {
 	Durability string
 	// ConnectRetry bounds how long Open tries to reach PostgreSQL; 1 minute by default. If it is negative, Open tries once.
 	ConnectRetry time.Duration
+	// Hook sees every statement that bun runs; nil: none. Tests judge the plans of the statements by it.
+	Hook bun.QueryHook
 }
 
 // DB is one actor's database. The embedded bun.DB only reads: its statements see what is committed, and both dialects refuse
@@ -116,6 +118,9 @@ func Open(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error) {
 	db.instance = uuid.NewString()
 	db.turn = semaphore.NewWeighted(1)
 	db.DB, db.writer = db.DB.WithQueryHook(changeHook{db}), db.writer.WithQueryHook(changeHook{db})
+	if cfg.Hook != nil {
+		db.DB, db.writer = db.DB.WithQueryHook(cfg.Hook), db.writer.WithQueryHook(cfg.Hook)
+	}
 	log.Info("database open", zap.String("dialect", db.dialect))
 	return db, nil
 }

@@ -250,6 +250,20 @@ func (o *Transaction) savepoint(ctx context.Context, fn func(ctx context.Context
 	return nil
 }
 
+// InBatches runs remove in transactions of its own until it has removed fewer rows than size, which bounds how long another writer waits.
+func (db *DB) InBatches(ctx context.Context, size int64, remove func(ctx context.Context, tx bun.Tx) (int64, error)) error {
+	for n := size; n >= size; {
+		err := db.RunInTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+			n, err = remove(ctx, tx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // CleanupContext returns ctx without its cancellation and with a timeout of d, for work that must also be done after the caller
 // has given up.
 func CleanupContext(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

@@ -121,7 +121,7 @@ func (a *Actor) listCalls(ctx context.Context, r subjects.ListCallsRequest) (sub
 	if err := a.callLog.flush(ctx); err != nil {
 		return none, err
 	}
-	rows, err := pageOfCalls(ctx, a.DB.DB, r, after[0])
+	rows, err := pageOfCalls(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, after[0])
 	if err != nil {
 		return none, err
 	}

@@ -135,22 +135,20 @@ func (l *callLog) sweep(ctx context.Context) error {
 
 func (l *callLog) sweepOnce(ctx context.Context) error {
 	before := l.now().Add(-l.config.KeepFor).UnixMicro()
-	for deleted := int64(sweepBatch); deleted == sweepBatch; {
-		err := l.db.RunInTx(ctx, func(ctx context.Context, tx database.Tx) (err error) {
-			deleted, err = deleteCallsBefore(ctx, tx, before, sweepBatch)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	ids, err := connectionsWithMoreCalls(ctx, l.db.DB, l.config.KeepNewest)
+	err := l.db.InBatches(ctx, sweepBatch, func(ctx context.Context, tx database.Tx) (int64, error) {
+		return deleteCallsBefore(ctx, tx, before, sweepBatch)
+	})
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		err := l.db.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			return deleteAllButNewestCalls(ctx, tx, id, l.config.KeepNewest)
+	// A connection without new calls has no more than at the last sweep, which another process may have made.
+	rows, err := connectionsWithMoreCalls(ctx, l.db.DB, l.now().Add(-max(2*l.config.SweepEvery, time.Hour)).UnixMicro(), l.config.KeepNewest)
+	if err != nil {
+		return err
+	}
+	for _, of := range rows {
+		err := l.db.InBatches(ctx, sweepBatch, func(ctx context.Context, tx database.Tx) (int64, error) {
+			return deleteAllButNewestCalls(ctx, tx, of, l.config.KeepNewest, sweepBatch)
 		})
 		if err != nil {
 			return err

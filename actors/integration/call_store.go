@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -48,9 +49,9 @@ func insertCalls(ctx context.Context, tx bun.Tx, rows []callRow) error {
 }
 
 // pageOfCalls reads a connection's calls in the order and number of newestFirst.
-func pageOfCalls(ctx context.Context, db bun.IDB, r subjects.ListCallsRequest, after string) ([]callRow, error) {
+func pageOfCalls(ctx context.Context, db bun.IDB, userID string, r subjects.ListCallsRequest, after string) ([]callRow, error) {
 	var rows []callRow
-	q := newestFirst(db.NewSelect().Model(&rows), r.PageRequest, after).Where("connection_id = ?", r.IntegrationID)
+	q := newestFirst(db.NewSelect().Model(&rows), r.PageRequest, after).Where("user_id = ?", userID).Where("connection_id = ?", strings.ToLower(r.IntegrationID))
 	if r.Status != "" {
 		q.Where("status = ?", r.Status)
 	}
@@ -76,28 +77,28 @@ func lastFailures(ctx context.Context, db bun.IDB, userID, provider string, limi
 
 // deleteCallsBefore deletes up to limit calls from before a time, and returns how many it deleted.
 func deleteCallsBefore(ctx context.Context, tx bun.Tx, before, limit int64) (int64, error) {
-	old := tx.NewSelect().Model((*callRow)(nil)).Column("id").Where("at < ?", before).Limit(limit)
+	old := tx.NewSelect().Model((*callRow)(nil)).Column("id").Where("at < ?", before).Order("at").Limit(limit)
 	result, err := tx.NewDelete().Model((*callRow)(nil)).Where("id IN (?)", old).Exec(ctx)
 	return affected(result, err, "deleting old calls")
 }
 
-// connectionsWithMoreCalls returns the connections that have more than keep calls.
-func connectionsWithMoreCalls(ctx context.Context, db bun.IDB, keep int) ([]string, error) {
-	var ids []string
-	err := db.NewSelect().Model((*callRow)(nil)).Column("connection_id").Group("connection_id").Having("count(*) > ?", keep).Scan(ctx, &ids)
+// connectionsWithMoreCalls returns the connections, with their users, that have more than keep calls and one since a time.
+func connectionsWithMoreCalls(ctx context.Context, db bun.IDB, since int64, keep int) (rows []callRow, err error) {
+	// The expressions keep SQLite from reading all calls in the order of another index.
+	recent := db.NewSelect().Model((*callRow)(nil)).ColumnExpr("DISTINCT user_id || '' AS user_id, connection_id || '' AS connection_id").Where("at >= ?", since)
+	err = db.NewSelect().TableExpr("(?) AS recent", recent).Column("recent.user_id", "recent.connection_id").
+		Where("EXISTS (SELECT 1 FROM calls AS c WHERE c.user_id = recent.user_id AND c.connection_id = recent.connection_id "+
+			"ORDER BY c.id DESC LIMIT 1 OFFSET ?)", keep).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("counting connections' calls: %w", err)
 	}
-	return ids, nil
+	return rows, nil
 }
 
-// deleteAllButNewestCalls deletes all calls of a connection but the keep newest.
-func deleteAllButNewestCalls(ctx context.Context, tx bun.Tx, connectionID string, keep int) error {
-	oldest := tx.NewSelect().Model((*callRow)(nil)).Column("id").Where("connection_id = ?", connectionID).
-		Order("id DESC").Offset(int64(keep - 1)).Limit(1)
-	_, err := tx.NewDelete().Model((*callRow)(nil)).Where("connection_id = ?", connectionID).Where("id < (?)", oldest).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("deleting a connection's old calls: %w", err)
-	}
-	return nil
+// deleteAllButNewestCalls deletes up to limit calls of a connection, but not the keep newest. It returns how many it deleted.
+func deleteAllButNewestCalls(ctx context.Context, tx bun.Tx, of callRow, keep int, limit int64) (int64, error) {
+	surplus := tx.NewSelect().Model((*callRow)(nil)).Column("id").Where("user_id = ?", of.UserID).Where("connection_id = ?", of.ConnectionID).
+		Order("id DESC").Offset(int64(keep)).Limit(limit)
+	result, err := tx.NewDelete().Model((*callRow)(nil)).Where("id IN (?)", surplus).Exec(ctx)
+	return affected(result, err, "deleting a connection's old calls")
 }

@@ -230,7 +230,7 @@ func deleteConnection(ctx context.Context, tx bun.Tx, userID, id string) (connec
 	if _, err := tx.NewDelete().Model(&c).WherePK().Exec(ctx); err != nil {
 		return c, fmt.Errorf("deleting a connection: %w", err)
 	}
-	if _, err := tx.NewDelete().Model((*callRow)(nil)).Where("connection_id = ?", c.ID).Exec(ctx); err != nil {
+	if _, err := tx.NewDelete().Model((*callRow)(nil)).Where("user_id = ?", userID).Where("connection_id = ?", c.ID).Exec(ctx); err != nil {
 		return c, fmt.Errorf("deleting a connection's calls: %w", err)
 	}
 	if err := deleteProbe(ctx, tx, c.ID); err != nil {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
-
-	"github.com/weftmesh/weft/subjects"
 )
 
 // probeRow is the schedule and the last scheduled probe of a connection. Times are microseconds since the epoch, Duration is
@@ -26,8 +24,7 @@ type probeRow struct {
 // scheduleProbes adds up to limit active connections that have no schedule. due returns when each is due.
 func scheduleProbes(ctx context.Context, tx bun.Tx, limit int64, due func() int64) error {
 	var rows []connectionRow
-	scheduled := tx.NewSelect().Model((*probeRow)(nil)).Column("connection_id")
-	err := tx.NewSelect().Model(&rows).Column("id", "user_id", "provider").Where("status = ?", subjects.ConnectionActive).Where("id NOT IN (?)", scheduled).
+	err := tx.NewSelect().Model(&rows).Column("id", "user_id", "provider").Where("status = 'active'").Where("scheduled = 0").
 		Order("id").Limit(limit).Scan(ctx)
 	if err != nil {
 		return fmt.Errorf("reading connections to probe: %w", err)
@@ -36,6 +33,9 @@ func scheduleProbes(ctx context.Context, tx bun.Tx, limit int64, due func() int6
 		row := probeRow{ConnectionID: c.ID, UserID: c.UserID, Provider: c.Provider, DueAt: due()}
 		if _, err := tx.NewInsert().Model(&row).On("CONFLICT (connection_id) DO NOTHING").Exec(ctx); err != nil {
 			return fmt.Errorf("scheduling a probe: %w", err)
+		}
+		if _, err := tx.NewUpdate().Model((*connectionRow)(nil)).Set("scheduled = 1").Where("id = ?", c.ID).Exec(ctx); err != nil {
+			return fmt.Errorf("marking a connection as scheduled: %w", err)
 		}
 	}
 	return nil

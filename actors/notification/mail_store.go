@@ -71,7 +71,8 @@ func (store) deleteSuppression(ctx context.Context, tx bun.Tx, id string) (bool,
 
 // deleteMailOf deletes what is stored of some users for mail.
 func (store) deleteMailOf(ctx context.Context, tx bun.Tx, userIDs []string) (int64, error) {
-	result, err := tx.NewDelete().Model((*suppressionRow)(nil)).Where("user_id IN (?)", bun.List(userIDs)).Exec(ctx)
+	result, err := tx.NewDelete().Model((*suppressionRow)(nil)).Where("user_id IN (?)", bun.List(userIDs)).
+		Where("user_id <> ''").Exec(ctx) // the index has these
 	if err != nil {
 		return 0, fmt.Errorf("deleting what is stored for mail: %w", err)
 	}

@@ -78,7 +78,7 @@ func pageOfApprovals(
 	var rows []approvalRow
 	q := db.NewSelect().Model(&rows).Where("user_id = ?", userID).Order("created_at DESC", "id DESC").Limit(int64(r.PageLimit() + 1))
 	if afterID != "" {
-		q.Where("(created_at < ? OR (created_at = ? AND id < ?))", after, after, afterID)
+		q.Where("created_at <= ?", after).Where("(created_at < ? OR id < ?)", after, afterID)
 	}
 	if r.Status != "" {
 		q.Where("status = ?", r.Status)

@@ -153,7 +153,7 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 	if err := a.engine.FlushAll(ctx); err != nil {
 		return page, err
 	}
-	rows, err := engine.PageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, attributes, after, afterID)
+	rows, last, err := engine.PageOfExecutions(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r, attributes, after, afterID)
 	if err != nil {
 		return page, err
 	}
@@ -165,7 +165,11 @@ func (a *Actor) listExecutions(ctx context.Context, r subjects.ListExecutionsReq
 	for _, row := range rows {
 		ids[row.PublicID()] = row.ID
 	}
-	return actors.PageOf(items, r.PageLimit(), func(e subjects.Execution) []string { return timeKey(e.CreatedAt, ids[e.ID]) }), nil
+	page = actors.PageOf(items, r.PageLimit(), func(e subjects.Execution) []string { return timeKey(e.CreatedAt, ids[e.ID]) })
+	if last != nil {
+		page.NextCursor = actors.EncodeCursor(timeKey(machine.Moment(last.CreatedAt), last.ID)...)
+	}
+	return page, nil
 }
 
 // watchExecution returns where in the stream WORKFLOW_FEED to read the execution's history, which is published from now on.

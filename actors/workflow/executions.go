@@ -78,7 +78,7 @@ func (x *executions) start(ctx context.Context, r startRequest, results chan eng
 	}
 	row = engine.Row{
 		Authority: r.authority, ID: r.executionID, ChosenID: r.chosenID, UserID: r.userID,
-		WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: r.input,
+		WorkflowID: workflow.ID, Version: r.version, Name: def.Document.Name, Input: engine.Packed(r.input),
 		Attributes: definition.AttributesOf(def, r.input), Origin: r.origin, ParentID: r.parentID, ParentCall: r.parentCall,
 		Trace: engine.TraceOf(ctx), CreatedAt: x.Now().UnixMicro(),
 	}
@@ -144,7 +144,7 @@ func (x *executions) existing(ctx context.Context, r startRequest, partition int
 	if err != nil {
 		return row, false, err
 	}
-	same := row.UserID == r.userID && row.WorkflowID == r.workflowID && row.Input == r.input &&
+	same := row.UserID == r.userID && row.WorkflowID == r.workflowID && string(row.Input) == r.input &&
 		(r.version == 0 || r.version == row.Version || r.origin.Trigger() != "")
 	if !same {
 		return row, true, engine.ErrTaken
@@ -242,7 +242,7 @@ func (x *executions) retry(ctx context.Context, ended engine.Row, id, chosen, ta
 		return ended, err
 	}
 	r := startRequest{
-		userID: ended.UserID, workflowID: ended.WorkflowID, executionID: cmp.Or(id, x.engine.NewExecutionID()), chosenID: chosen, input: ended.Input,
+		userID: ended.UserID, workflowID: ended.WorkflowID, executionID: cmp.Or(id, x.engine.NewExecutionID()), chosenID: chosen, input: string(ended.Input),
 		version: cmp.Or(version, workflow.Version), origin: engine.Origin{Kind: engine.OriginRestart, ID: ended.ID, Depth: ended.Origin.Depth},
 		authority: ended.Authority.Intersect(actors.CallerFrom(ctx).Authority),
 	}

@@ -78,7 +78,7 @@ func (f failureQuery) apply(q *bun.SelectQuery) *bun.SelectQuery {
 		q.OrderExpr("f.created_at DESC, f.id DESC")
 	}
 	if f.afterID != "" {
-		q.Where("(f.created_at < ? OR (f.created_at = ? AND f.id < ?))", f.after, f.after, f.afterID)
+		q.Where("f.created_at <= ?", f.after).Where("(f.created_at < ? OR f.id < ?)", f.after, f.afterID)
 	}
 	if f.WorkflowID != "" {
 		q.Where("f.workflow_id = ?", f.WorkflowID)

@@ -20,6 +20,9 @@ CREATE TABLE users (
     updated_at             INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX users_email ON users (email);
+CREATE INDEX users_admins ON users (id) WHERE ' ' || roles || ' ' LIKE '% admin %';
+CREATE INDEX users_disabled ON users (id) WHERE disabled;
+CREATE INDEX users_replacing ON users (erasure_id) WHERE erasure_id <> '';
 
 -- Keys that sign access tokens (keys.go). The slots current and next have one key each; retired keys have no slot.
 CREATE TABLE signing_keys (
@@ -56,6 +59,7 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_email ON messages (email, purpose, created_at);
 CREATE INDEX messages_user ON messages (user_id);
+CREATE INDEX messages_expired ON messages (expires_at);
 
 CREATE TABLE api_keys (
     id           TEXT   NOT NULL PRIMARY KEY,
@@ -156,3 +160,4 @@ CREATE TABLE erasure_answers (
     at         BIGINT NOT NULL, -- 0 in auth's own answer until the account's sessions have ended everywhere
     PRIMARY KEY (erasure_id, actor, round)
 );
+CREATE INDEX erasure_answers_open ON erasure_answers (erasure_id) WHERE at = 0;

@@ -26,10 +26,13 @@ CREATE TABLE connections (
 	claimed_until BIGINT      NOT NULL DEFAULT 0,
 	refresh_failures BIGINT   NOT NULL DEFAULT 0, -- in a row
 	refresh_after BIGINT      NOT NULL DEFAULT 0, -- when a call may request new tokens again
+	scheduled     BIGINT      NOT NULL DEFAULT 0, -- 1 once it has a row in probes
 	UNIQUE (user_id, provider, label)
 );
 
 CREATE INDEX connections_by_user ON connections (user_id, id);
+
+CREATE INDEX connections_to_schedule ON connections (id) WHERE status = 'active' AND scheduled = 0;
 
 CREATE INDEX connections_to_refresh ON connections (refresh_at) WHERE refresh_at > 0;
 
@@ -51,7 +54,7 @@ CREATE TABLE calls (
 	provider_request_id TEXT        NOT NULL
 );
 
-CREATE INDEX calls_by_connection ON calls (connection_id, id);
+CREATE INDEX calls_by_connection ON calls (user_id, connection_id, id);
 
 CREATE INDEX calls_failed ON calls (user_id, provider, id) WHERE status = 'error';
 

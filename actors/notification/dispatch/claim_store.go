@@ -231,7 +231,7 @@ func (s store) release(ctx context.Context, owner string, endpointIDs []string) 
 // pending counts the pending deliveries, up to limit.
 func (s store) pending(ctx context.Context, limit int) (n int, err error) {
 	some := s.db.NewSelect().TableExpr("webhook_deliveries AS d").ColumnExpr("1").Where("d.status = 'pending'").Limit(int64(limit))
-	if err := s.db.NewSelect().ColumnExpr("count(*)").TableExpr("(?) AS some", some).Scan(ctx, &n); err != nil {
+	if err := s.db.NewSelect().ColumnExpr("count(*)").TableExpr("(?) AS counted", some).Scan(ctx, &n); err != nil {
 		return 0, fmt.Errorf("counting pending deliveries: %w", err)
 	}
 	return n, nil

@@ -28,6 +28,8 @@ CREATE INDEX notifications_waiting ON notifications (send_at) WHERE NOT started 
 
 CREATE INDEX notifications_scheduled ON notifications (user_id) WHERE NOT started AND NOT cancelled;
 
+CREATE INDEX notifications_account_mail ON notifications (created_at) WHERE dedupe_key = 'auth.' || user_id;
+
 CREATE INDEX notifications_by_user ON notifications (user_id, id, bytes);
 
 CREATE TABLE deliveries (
@@ -83,6 +85,8 @@ CREATE TABLE batches (
 );
 
 CREATE UNIQUE INDEX batches_collecting ON batches (user_id, category, channel, digest, batch_key) WHERE collecting;
+
+CREATE INDEX batches_by_user ON batches (user_id);
 
 CREATE INDEX batches_due ON batches (due_at);
 

@@ -144,8 +144,8 @@ func (h *execution) refreshRow() error {
 	}
 	h.row.EndedAt = h.machine.EndedAt().UnixMicro()
 	if h.machine.Status() == machine.Completed {
-		if h.row.Output = h.output; h.row.Output == "" {
-			h.row.Output = string(language.Canonical(h.machine.Output()))
+		if h.row.Output = Packed(h.output); h.row.Output == "" {
+			h.row.Output = Packed(language.Canonical(h.machine.Output()))
 		}
 	}
 	if fault := h.machine.Fault(); fault != nil {
@@ -189,7 +189,7 @@ func (h *execution) evict() (Row, error) {
 			return row, err
 		}
 	}
-	row.Evicted, row.Snapshot, row.Listens = true, string(snapshot), len(h.machine.Listeners()) > 0
+	row.Evicted, row.Snapshot, row.Listens = true, Packed(snapshot), len(h.machine.Listeners()) > 0
 	if due := h.nextTimer(); !due.IsZero() {
 		row.DueAt = due.UnixMicro()
 	}

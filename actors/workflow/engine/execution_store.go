@@ -14,9 +14,13 @@ import (
 
 	"github.com/weftmesh/weft/actors/workflow/definition"
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/actors/workflow/packed"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
 )
+
+// Packed is a text that SQL has compressed.
+type Packed = packed.Text
 
 // Row is one execution as SQL has it: the projection of its partition's log.
 type Row struct {
@@ -53,15 +57,15 @@ type Row struct {
 	ParentCall string `bun:"parent_call" json:"parent_call,omitempty"`
 	// Events is the number of events of its history.
 	Events int64  `bun:"events" json:"-"`
-	Input  string `bun:"input" json:"input"`
-	Output string `bun:"output" json:"-"`
+	Input  Packed `bun:"input" json:"input"`
+	Output Packed `bun:"output" json:"-"`
 	Error  string `bun:"error" json:"-"`
 	// ErrorType is the type of Error, to select by.
 	ErrorType string `bun:"error_type" json:"-"`
 	// Snapshot is the machine's state of an evicted execution.
-	Snapshot string `bun:"snapshot" json:"-"`
+	Snapshot Packed `bun:"snapshot" json:"-"`
 	// History is the first run of its events, a JSON list, which only projections and ReadHistory use.
-	History    string `bun:"history" json:"-"`
+	History    Packed `bun:"history" json:"-"`
 	Attributes string `bun:"attributes" json:"attributes,omitempty"`
 	// Trace is the W3C traceparent of the request or event that started it: its calls belong to that trace.
 	Trace     string `bun:"trace" json:"trace,omitempty"`
@@ -77,7 +81,7 @@ type HistoryRow struct {
 
 	ExecutionID string `bun:"execution_id,pk"`
 	First       int64  `bun:"first,pk"`
-	Events      string `bun:"events"`
+	Events      Packed `bun:"events"`
 }
 
 // Grant is the consent that the execution acts under.
@@ -154,39 +158,103 @@ func executionExists(ctx context.Context, db bun.IDB, id string) (bool, error) {
 	return found, nil
 }
 
-// PageOfExecutions reads a user's executions, newest first, after the given creation and id.
+// rowsPerStatement bounds the rows that a statement names by their ids.
+const rowsPerStatement = 100
+
+// maxVisited bounds the executions that a page is selected from where no index has the selection.
+const maxVisited = 5000
+
+// executionQuery selects a user's executions, newest first, after the given creation and id.
+type executionQuery struct {
+	subjects.ListExecutionsRequest
+
+	userID     string
+	attributes map[string]string
+	after      int64
+	afterID    string
+}
+
+// PageOfExecutions reads a page of a user's executions, newest first, after the given creation and id, and one more. If it has looked at as many
+// as it may and found fewer, last is the last that it has looked at, and the next page begins there.
 func PageOfExecutions(
 	ctx context.Context, db bun.IDB, userID string, r subjects.ListExecutionsRequest, attributes map[string]string, after int64, afterID string,
-) ([]Row, error) {
+) (rows []Row, last *Row, err error) {
+	e := executionQuery{ListExecutionsRequest: r, userID: userID, attributes: attributes, after: after, afterID: afterID}
+	q := e.inRange(db.NewSelect().Model(&rows).ExcludeColumn("input", "output", "snapshot", "history").Limit(int64(r.PageLimit() + 1)))
+	if !e.indexed() {
+		if last, err = e.lastVisited(ctx, db); err != nil {
+			return nil, nil, err
+		}
+		if last != nil {
+			q.Where("(created_at > ? OR (created_at = ? AND id >= ?))", last.CreatedAt, last.CreatedAt, last.ID)
+		}
+	}
+	if err := e.selected(db, q).Scan(ctx); err != nil {
+		return nil, nil, fmt.Errorf("listing executions: %w", err)
+	}
+	if len(rows) > r.PageLimit() {
+		last = nil
+	}
+	return rows, last, nil
+}
+
+// indexed reports whether an index has what is selected: all of a user or of a workflow, or those of a status that few have.
+func (e executionQuery) indexed() bool {
+	return len(e.attributes) == 0 && (e.Status == "" || e.WorkflowID == "" && e.Status != string(machine.Completed))
+}
+
+// lastVisited returns the last execution that a page may be selected from; nil if there are no more than maxVisited.
+func (e executionQuery) lastVisited(ctx context.Context, db bun.IDB) (*Row, error) {
 	var rows []Row
-	q := db.NewSelect().Model(&rows).ExcludeColumn("input", "output", "snapshot", "history").Where("user_id = ?", userID).
-		Order("created_at DESC", "id DESC").Limit(int64(r.PageLimit() + 1))
-	if afterID != "" {
-		q.Where("(created_at < ? OR (created_at = ? AND id < ?))", after, after, afterID)
+	err := e.inRange(db.NewSelect().Model(&rows).Column("created_at", "id").Limit(1).Offset(maxVisited - 1)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing executions: %w", err)
 	}
-	if r.WorkflowID != "" {
-		q.Where("workflow_id = ?", r.WorkflowID)
+	if len(rows) == 0 {
+		return nil, nil //nolint:nilnil // there is none
 	}
-	if r.Since != nil {
-		q.Where("created_at >= ?", r.Since.UnixMicro())
+	return &rows[0], nil
+}
+
+// inRange adds the order, and the conditions that an index in that order has.
+func (e executionQuery) inRange(q *bun.SelectQuery) *bun.SelectQuery {
+	q.Order("created_at DESC", "id DESC")
+	user := "user_id"
+	if e.WorkflowID != "" {
+		q.Where("workflow_id = ?", e.WorkflowID)
+		if q.Dialect().Name() == dialect.SQLite { // has no statistics: it shall use executions_by_workflow, not executions_by_user
+			user = "user_id || ''"
+		}
 	}
-	if r.Until != nil {
-		q.Where("created_at < ?", r.Until.UnixMicro())
+	q.Where(user+" = ?", e.userID)
+	if e.afterID != "" {
+		q.Where("created_at <= ?", e.after).Where("(created_at < ? OR id < ?)", e.after, e.afterID)
 	}
-	if r.Status != "" {
-		q.Where("status = ?", r.Status)
+	if e.Since != nil {
+		q.Where("created_at >= ?", e.Since.UnixMicro())
 	}
-	for name, value := range attributes {
+	if e.Until != nil {
+		q.Where("created_at < ?", e.Until.UnixMicro())
+	}
+	return q
+}
+
+// selected adds the other conditions.
+func (e executionQuery) selected(db bun.IDB, q *bun.SelectQuery) *bun.SelectQuery {
+	if e.Status != "" {
+		q.Where("status = ?", e.Status)
+		if !machine.Status(e.Status).Ended() {
+			q.Where("ended_at = 0") // executions_open has these
+		}
+	}
+	for name, value := range e.attributes {
 		if db.Dialect().Name() == dialect.SQLite {
 			q.Where("json_extract(nullif(attributes, ''), ?) = ?", `$."`+name+`"`, value)
 		} else {
 			q.Where("nullif(attributes, '')::jsonb ->> ? = ?", name, value)
 		}
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("listing executions: %w", err)
-	}
-	return rows, nil
+	return q
 }
 
 // liveExecutions reads the executions of a partition that are neither ended nor evicted.

@@ -23,7 +23,7 @@ func TestHistoryIsReadAcrossItsRuns(t *testing.T) {
 			db := kind.Open(t, "workflow", migrations.Files)
 			project := func(fresh bool, history string, runs ...HistoryRow) {
 				t.Helper()
-				rows := []*Row{{ID: "e", History: history}}
+				rows := []*Row{{ID: "e", History: Packed(history)}}
 				err := db.RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
 					if fresh {
 						return storeExecutions(ctx, tx, rows, nil, runs)

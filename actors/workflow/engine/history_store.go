@@ -33,7 +33,7 @@ func splitRuns(executionID string, first int64, events []json.RawMessage) (runs 
 			size += len(events[count])
 			count++
 		}
-		runs = append(runs, HistoryRow{ExecutionID: executionID, First: first, Events: joinEvents(events[:count])})
+		runs = append(runs, HistoryRow{ExecutionID: executionID, First: first, Events: Packed(joinEvents(events[:count]))})
 		first, events = first+int64(count), events[count:]
 	}
 	return runs
@@ -78,7 +78,7 @@ func eachRun(ctx context.Context, db bun.IDB, id string, sequence int64, visit f
 	}
 	if from == 1 {
 		var first HistoryRow
-		err := db.NewSelect().TableExpr("executions").ColumnExpr("1 AS first, history AS events").Where("id = ?", id).Where("history <> ''").
+		err := db.NewSelect().TableExpr("executions").ColumnExpr("1 AS first, history AS events").Where("id = ?", id).Where("length(history) > 0").
 			Scan(ctx, &first.First, &first.Events)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("reading an execution's history: %w", err)

@@ -29,7 +29,7 @@ func TestLargeDecisionsAreMadeInThePool(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			p.want(id, machine.Completed)
 			row, _ := p.w.store.row(id)
-			if !strings.HasPrefix(row.Output, `{"sum":`) {
+			if !strings.HasPrefix(string(row.Output), `{"sum":`) {
 				t.Errorf("%s returns %.100s", workflow, row.Output)
 			}
 		}

@@ -139,7 +139,7 @@ func (e *Engine) loadFrom(ctx context.Context, row Row) (*execution, error) {
 			return nil, err
 		}
 	}
-	if failure := recovered(func() { err = e.restoreMachine(h, row.Snapshot, raw) }); failure != nil {
+	if failure := recovered(func() { err = e.restoreMachine(h, string(row.Snapshot), raw) }); failure != nil {
 		err = failure
 	}
 	if err != nil {

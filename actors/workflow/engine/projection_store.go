@@ -72,22 +72,15 @@ func holdPartition(ctx context.Context, tx bun.Tx, number int, owner string) (bo
 }
 
 // storeExecutions writes the state of executions, fresh ones that SQL certainly does not have and known ones, and what has been
-// added to their histories, by prepared statements. SQLite gets one for each row; PostgreSQL, where a round trip costs more, one for many rows.
+// added to their histories.
 func storeExecutions(ctx context.Context, tx bun.Tx, fresh, known []*Row, histories []HistoryRow) error {
-	if tx.Dialect().Name() == dialect.SQLite {
-		return storePrepared(ctx, tx, fresh, known, histories)
+	if err := insertions.Exec(ctx, tx, fresh); err != nil {
+		return err
 	}
-	if err := execRows(ctx, tx, &insertions, fresh, values); err != nil {
-		return fmt.Errorf("storing executions: %w", err)
+	if err := upserts.Exec(ctx, tx, known); err != nil {
+		return err
 	}
-	if err := execRows(ctx, tx, &upserts, known, values); err != nil {
-		return fmt.Errorf("storing executions: %w", err)
-	}
-	err := execRows(ctx, tx, &historyUpserts, histories, func(h HistoryRow) []any { return []any{h.ExecutionID, h.First, h.Events} })
-	if err != nil {
-		return fmt.Errorf("storing histories: %w", err)
-	}
-	return nil
+	return historyUpserts.Exec(ctx, tx, histories)
 }
 
 // projectedColumns are those of an execution that change after its start, fixedColumns the others.
@@ -104,16 +97,19 @@ var (
 
 // firstRun keeps the first run of events where a projection brings none. A projection of unknown outcome is repeated with the same
 // run, or with a longer one.
-const firstRun = "history = CASE EXCLUDED.history WHEN '' THEN execution.history ELSE EXCLUDED.history END"
+const firstRun = "history = CASE length(EXCLUDED.history) WHEN 0 THEN execution.history ELSE EXCLUDED.history END"
 
 // The statements of an execution, one that cannot conflict and one that may, which SQLite is slower on; and that of a run of a history. A run
 // that is there already was written by a projection of unknown outcome: it is the beginning of the same run.
 var (
-	insertions     = rowStatements{into: "executions AS execution", columns: slices.Concat(fixedColumns, projectedColumns, []string{"history"})}
-	upserts        = rowStatements{into: insertions.into, columns: insertions.columns, conflict: upsertConflict()}
-	historyUpserts = rowStatements{
-		into: "execution_histories", columns: []string{"execution_id", "first", "events"},
-		conflict: " ON CONFLICT (execution_id, first) DO UPDATE SET events = EXCLUDED.events",
+	insertions = database.Insertion[*Row]{
+		Into: "executions AS execution", Columns: slices.Concat(fixedColumns, projectedColumns, []string{"history"}), Values: values,
+	}
+	upserts        = database.Insertion[*Row]{Into: insertions.Into, Columns: insertions.Columns, Values: values, Conflict: upsertConflict()}
+	historyUpserts = database.Insertion[HistoryRow]{
+		Into: "execution_histories", Columns: []string{"execution_id", "first", "events"},
+		Values:   func(h HistoryRow) []any { return []any{h.ExecutionID, h.First, h.Events} },
+		Conflict: "ON CONFLICT (execution_id, first) DO UPDATE SET events = EXCLUDED.events",
 	}
 )
 
@@ -123,7 +119,7 @@ func upsertConflict() string {
 		sets = append(sets, column+" = EXCLUDED."+column)
 	}
 	sets = append(sets, firstRun)
-	return " ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
+	return "ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
 }
 
 // values returns an execution's columns in the order of insertions.
@@ -135,47 +131,6 @@ func values(e *Row) []any {
 		e.ParentID, e.ParentCall, e.Input, e.Attributes, e.Trace, e.CreatedAt,
 		e.Status, e.Evicted, e.Listens, e.Watched, e.DueAt, e.Events, e.Output, e.Error, e.ErrorType, e.Snapshot, e.StartedAt, e.EndedAt, e.History,
 	}
-}
-
-func storeEach(ctx context.Context, tx bun.Tx, query string, rows []*Row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	statement, err := tx.PrepareContext(ctx, query)
-	if err != nil {
-		return fmt.Errorf("preparing to store executions: %w", err)
-	}
-	defer func() { _ = statement.Close() }()
-	for _, e := range rows {
-		_, err := statement.ExecContext(ctx, values(e)...)
-		if err != nil {
-			return fmt.Errorf("storing an execution: %w", err)
-		}
-	}
-	return nil
-}
-
-func storePrepared(ctx context.Context, tx bun.Tx, fresh, known []*Row, histories []HistoryRow) error {
-	if err := storeEach(ctx, tx, insertions.single(), fresh); err != nil {
-		return err
-	}
-	if err := storeEach(ctx, tx, upserts.single(), known); err != nil {
-		return err
-	}
-	if len(histories) == 0 {
-		return nil
-	}
-	insert, err := tx.PrepareContext(ctx, historyUpserts.single())
-	if err != nil {
-		return fmt.Errorf("preparing to store histories: %w", err)
-	}
-	defer func() { _ = insert.Close() }()
-	for _, h := range histories {
-		if _, err := insert.ExecContext(ctx, h.ExecutionID, h.First, h.Events); err != nil {
-			return fmt.Errorf("storing a history: %w", err)
-		}
-	}
-	return nil
 }
 
 // Insert inserts rows with a transaction.

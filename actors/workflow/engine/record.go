@@ -112,7 +112,7 @@ func (e *Row) appendStart(out []byte) ([]byte, error) {
 	}
 	some(`,"parent_id":`, e.ParentID)
 	some(`,"parent_call":`, e.ParentCall)
-	text(`,"input":`, e.Input)
+	text(`,"input":`, string(e.Input))
 	some(`,"attributes":`, e.Attributes)
 	some(`,"trace":`, e.Trace)
 	return append(strconv.AppendInt(append(out, `,"created_at":`...), e.CreatedAt, 10), '}'), nil

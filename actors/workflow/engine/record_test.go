@@ -17,7 +17,7 @@ func TestEntryEncoding(t *testing.T) {
 		watch bool, types []string, limit uint16,
 	) bool {
 		row := Row{ID: id, UserID: user, WorkflowID: workflow, Version: version, Name: name, ConsentID: consent, Priority: priority,
-			Origin: Origin{Kind: OriginKind(origin), ID: origin}, ParentID: parent, ParentCall: call, Input: input, Attributes: attributes, Trace: trace, CreatedAt: created}
+			Origin: Origin{Kind: OriginKind(origin), ID: origin}, ParentID: parent, ParentCall: call, Input: Packed(input), Attributes: attributes, Trace: trace, CreatedAt: created}
 		if limit%2 == 0 {
 			row.Limits = &definition.Limits{ConcurrencyKey: input, MaxConcurrent: int(limit)}
 		}

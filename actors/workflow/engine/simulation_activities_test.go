@@ -265,7 +265,7 @@ func (p *process) begin(ctx context.Context, o order, ended chan Result) (row Ro
 		o.input = "{}"
 	}
 	row = Row{
-		ID: o.id, UserID: o.userID, WorkflowID: o.workflow, Version: 1, Name: o.workflow, ConsentID: "c", Input: o.input,
+		ID: o.id, UserID: o.userID, WorkflowID: o.workflow, Version: 1, Name: o.workflow, ConsentID: "c", Input: Packed(o.input),
 		Origin: o.origin, ParentID: o.parent, ParentCall: o.parentCall, CreatedAt: time.Now().UnixMicro(),
 	}
 	if row.Limits, row.Priority, err = definition.LimitsOf(simulated[o.workflow].def, o.workflow, o.input); err != nil {

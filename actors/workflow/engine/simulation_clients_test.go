@@ -297,7 +297,7 @@ func (c *client) retry(ctx context.Context, p *process, id string) {
 	if _, _, err := p.engine.RetryFrom(ctx, attempt); err != nil {
 		return
 	}
-	started, _, err := p.begin(ctx, order{userID: c.user, workflow: row.WorkflowID, input: row.Input, origin: Origin{Kind: OriginRetry, ID: id}}, nil)
+	started, _, err := p.begin(ctx, order{userID: c.user, workflow: row.WorkflowID, input: string(row.Input), origin: Origin{Kind: OriginRetry, ID: id}}, nil)
 	c.executions = append(c.executions, started.ID)
 	c.result("retry", started.ID, err)
 }

@@ -162,7 +162,7 @@ func (s *memoryStore) write(batch projectionBatch) {
 		s.upsert(*row)
 	}
 	for _, h := range histories {
-		s.addRun(h.ExecutionID, h.First, h.Events)
+		s.addRun(h.ExecutionID, h.First, string(h.Events))
 	}
 	for _, row := range limits {
 		if old, exists := s.limits[row.ExecutionID]; exists {
@@ -186,7 +186,7 @@ func (s *memoryStore) write(batch projectionBatch) {
 // upsert stores a row: the fixed columns of one that exists, and a first run of events that the projection does not have, stay.
 func (s *memoryStore) upsert(row Row) {
 	if row.History != "" {
-		s.addRun(row.ID, 1, row.History)
+		s.addRun(row.ID, 1, string(row.History))
 	}
 	row.History, row.Limits = "", nil
 	old, exists := s.rows[row.ID]
@@ -400,7 +400,7 @@ func (s processStore) limits(ctx context.Context, number int) ([]LimitRow, error
 // refusedBy is the error of a store that refuses a batch: one of its rows has an input that names it.
 func refusedBy(batch projectionBatch) error {
 	for i := range batch.executions {
-		if strings.Contains(batch.executions[i].row.Input, refusedInput) {
+		if strings.Contains(string(batch.executions[i].row.Input), refusedInput) {
 			return errRefused
 		}
 	}

@@ -64,16 +64,17 @@ CREATE TABLE executions (
 	parent_id    VARCHAR(36)  NOT NULL,
 	parent_call  VARCHAR(32)  NOT NULL,
 	events       BIGINT       NOT NULL,
-	input        TEXT         NOT NULL,
-	output       TEXT         NOT NULL,
+	-- input, output, snapshot and history, and the events below, are compressed: package packed.
+	input        BYTEA        NOT NULL,
+	output       BYTEA        NOT NULL,
 	error        TEXT         NOT NULL,
-	snapshot     TEXT         NOT NULL,
+	snapshot     BYTEA        NOT NULL,
 	attributes   TEXT         NOT NULL,
 	trace        VARCHAR(64)  NOT NULL,
 	created_at   BIGINT       NOT NULL,
 	started_at   BIGINT       NOT NULL,
 	ended_at     BIGINT       NOT NULL,
-	history      TEXT         NOT NULL,
+	history      BYTEA        NOT NULL,
 	error_type   VARCHAR(200) NOT NULL
 );
 
@@ -81,7 +82,7 @@ CREATE INDEX executions_by_user ON executions (user_id, created_at, id);
 
 CREATE INDEX executions_by_workflow ON executions (workflow_id, created_at, id);
 
-CREATE INDEX executions_open ON executions (user_id) WHERE ended_at = 0;
+CREATE INDEX executions_open ON executions (user_id, created_at, id) WHERE ended_at = 0;
 
 CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at > 0;
 
@@ -94,7 +95,7 @@ CREATE INDEX executions_listening ON executions (partition, user_id) WHERE ended
 CREATE TABLE execution_histories (
 	execution_id VARCHAR(36) NOT NULL,
 	first        BIGINT      NOT NULL,
-	events       TEXT        NOT NULL,
+	events       BYTEA       NOT NULL,
 	PRIMARY KEY (execution_id, first)
 );
 
@@ -202,7 +203,11 @@ CREATE TABLE failure_marks (
 	created_at  BIGINT      NOT NULL
 );
 
+CREATE INDEX failure_marks_by_user ON failure_marks (user_id);
+
 CREATE INDEX executions_faulted ON executions (user_id, created_at, id) WHERE status = 'faulted';
+
+CREATE INDEX executions_cancelled ON executions (user_id, created_at, id) WHERE status = 'cancelled';
 
 -- sealed is base64, bound to the user and the name.
 CREATE TABLE workflow_secrets (
