@@ -98,18 +98,6 @@ func (e Row) PublicID() string { return cmp.Or(e.ChosenID, e.ID) }
 // ChosenID is the id of the execution that a user names by an id of the user's choice.
 func ChosenID(userID, chosen string) string { return DerivedID("user/" + userID + "/" + chosen) }
 
-// unattendedFailure is the event of an execution that has failed while neither the request nor the execution that started it waited for its
-// end; nil for any other.
-func (e Row) unattendedFailure(now time.Time) any {
-	if machine.Status(e.Status) != machine.Faulted || e.ParentID != "" || e.Origin.Kind == OriginWait {
-		return nil
-	}
-	return subjects.ExecutionsFailed.New(e.ID, e.UserID, now, subjects.ExecutionFailures{Executions: []subjects.ExecutionFailure{{
-		ExecutionID: e.PublicID(), WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Origin: e.Origin.String(), ErrorType: e.ErrorType,
-		EndedAt: machine.Moment(e.EndedAt),
-	}}})
-}
-
 // Resource is the execution as lists show it.
 func (e Row) Resource() subjects.Execution {
 	r := subjects.Execution{

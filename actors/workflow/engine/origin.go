@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Origin is what started an execution; the zero Origin is a request.
@@ -75,4 +77,16 @@ func (o Origin) String() string {
 		return ""
 	}
 	return o.Trigger() + ":" + o.ID
+}
+
+// unattendedFailure is the event of an execution that has failed while neither the request nor the execution that started it waited for its
+// end; nil for any other.
+func (e Row) unattendedFailure(now time.Time) any {
+	if machine.Status(e.Status) != machine.Faulted || e.ParentID != "" || e.Origin.Kind == OriginWait {
+		return nil
+	}
+	return subjects.ExecutionsFailed.New(e.ID, e.UserID, now, subjects.ExecutionFailures{Executions: []subjects.ExecutionFailure{{
+		ExecutionID: e.PublicID(), WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Origin: e.Origin.String(), ErrorType: e.ErrorType,
+		EndedAt: machine.Moment(e.EndedAt),
+	}}})
 }
