@@ -83,6 +83,7 @@ test: $(TOOLS)/gotestsum ## Run all tests with coverage, on SQLite and on Postgr
 conformance: $(TOOLS)/gotestsum ## Run the tests and data that others wrote (WEFT_CONFORMANCE=DIR)
 	@test -d '$(WEFT_CONFORMANCE)' || { echo 'no conformance data in $(WEFT_CONFORMANCE): set WEFT_CONFORMANCE' >&2; exit 1; }
 	@mkdir -p $(REPORTS)
+	@if [[ -n $${CI:-} ]]; then scripts/mail_tools.sh; fi
 	flags=$$(scripts/tagged.sh flags conformance); packages=$$(scripts/tagged.sh packages conformance); \
 		WEFT_CONFORMANCE='$(WEFT_CONFORMANCE)' \
 		scripts/postgres.sh with $(call gotest,conformance,$$packages) -count=1 -timeout 20m $(GOTESTFLAGS) $$flags

@@ -2,10 +2,8 @@ package e2e_test
 
 import (
 	"bytes"
-	"io"
 	"io/fs"
 	"mime"
-	"mime/quotedprintable"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,13 +31,10 @@ func mailServer(t testing.TB) (*mailsink.Sink, []string) {
 // message is a decoded e-mail message.
 type message struct{ to, subject, body string }
 
-// decodeMail decodes a message, which must be quoted-printable.
+// decodeMail decodes the subject and the text of a message.
 func decodeMail(t testing.TB, m mailsink.Mail) message {
 	t.Helper()
-	if encoding := m.Header.Get("Content-Transfer-Encoding"); encoding != "quoted-printable" {
-		t.Fatalf("the message is encoded as %q", encoding)
-	}
-	body, err := io.ReadAll(quotedprintable.NewReader(strings.NewReader(m.Body)))
+	body, err := m.Text()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +42,7 @@ func decodeMail(t testing.TB, m mailsink.Mail) message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return message{strings.Join(m.To, ", "), subject, strings.TrimSpace(strings.ReplaceAll(string(body), "\r\n", "\n"))}
+	return message{strings.Join(m.To, ", "), subject, strings.TrimSpace(strings.ReplaceAll(body, "\r\n", "\n"))}
 }
 
 // awaitMail waits for a message to an address with a subject.
@@ -175,8 +170,8 @@ func TestMailsInTheUsersLanguage(t *testing.T) {
 	}
 }
 
-// checkMails checks that every message has exactly one recipient, one of recipients, and is plain text without names and with
-// the usual headers only.
+// checkMails checks that every message has exactly one recipient, one of recipients, and is text and HTML without names and
+// with the usual headers only.
 func checkMails(t testing.TB, mails []mailsink.Mail, recipients ...string) {
 	t.Helper()
 	headers := []string{
@@ -191,10 +186,10 @@ func checkMails(t testing.TB, mails []mailsink.Mail, recipients ...string) {
 				t.Errorf("a message has the header %s: %q", name, values)
 			}
 		}
-		if kind := m.Header.Get("Content-Type"); kind != "text/plain; charset=UTF-8" {
+		if kind, _, err := mime.ParseMediaType(m.Header.Get("Content-Type")); err != nil || kind != "multipart/alternative" {
 			t.Errorf("a message has the type %s", kind)
 		}
-		if d := decodeMail(t, m); strings.Contains(d.subject+d.body, "Ada") || strings.Contains(d.body, "\r") {
+		if d := decodeMail(t, m); strings.Contains(d.subject+m.Body, "Ada") || strings.Contains(d.body, "\r") {
 			t.Errorf("a message has the content %q", d)
 		}
 	}

@@ -59,7 +59,8 @@ type ChannelDelivery struct {
 	BatchID           string     `json:"batch_id,omitempty" doc:"The notification that carries, or will carry, this one in its batch."`
 	Provider          string     `json:"provider,omitempty" doc:"The provider that accepted the message."`
 	ProviderMessageID string     `json:"provider_message_id,omitempty"`
-	AcceptedAt        *time.Time `json:"accepted_at,omitempty" doc:"When the provider accepted it."`
+	AcceptedAt        *time.Time `json:"accepted_at,omitempty" doc:"When the provider accepted it; of several devices, for the first."`
+	DevicesLeft       int        `json:"devices_left,omitempty" doc:"Number of devices that the next attempt goes to, where the others need none."`
 	// TemplateVersion is 0 for a template that weft ships.
 	TemplateVersion int       `json:"template_version,omitempty" doc:"The version of the template that was rendered; absent without a template, and for one that weft ships."`
 	Locale          string    `json:"locale,omitempty" doc:"The language of the template that was rendered."`

@@ -32,6 +32,9 @@ const (
 	TemplateConsentExpiring   = "consent.expiring"
 	TemplatePrivacyRequest    = "privacy.request_changed"
 	TemplateBatch             = "notification.batch"
+	TemplateWebhookFailing    = "webhook.failing"
+	TemplateWebhookDisabled   = "webhook.disabled"
+	TemplatePhoneCode         = "phone.code"
 )
 
 // Template is one version of one variant of a template: that for a language and a channel.

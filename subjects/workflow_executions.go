@@ -246,6 +246,32 @@ type ExecutionEnded struct {
 	EndedAt     time.Time `json:"ended_at"`
 }
 
+// ExecutionFailure describes an execution that has ended with an error.
+type ExecutionFailure struct {
+	ExecutionID string    `json:"execution_id"`
+	WorkflowID  string    `json:"workflow_id"`
+	Version     int       `json:"version"`
+	Name        string    `json:"name"`
+	Origin      string    `json:"origin,omitempty" doc:"What started it, if it was not a request."`
+	ErrorType   string    `json:"error_type" doc:"The type of its error."`
+	EndedAt     time.Time `json:"ended_at"`
+}
+
+// ExecutionFailures is the data of ExecutionsFailed.
+type ExecutionFailures struct {
+	Executions []ExecutionFailure `json:"executions"`
+}
+
+// ExecutionsFailed is published when executions of one user have ended with an error while nobody waited for their end.
+var ExecutionsFailed = declareEvent(Event[ExecutionFailures]{
+	Subject: "weft.event.v1.workflow.executions_failed",
+	Doc: "Executions of one user have ended with an error, and neither a request nor another execution waits for their end: one or, if they " +
+		"ended at about the same time, several.",
+})
+
+// NotifyFailures subscribes the notification actor to executions that fail unattended.
+var NotifyFailures = subscribe(Subscription[ExecutionFailures]{Event: ExecutionsFailed, Owner: "notification"})
+
 // ExecutionProgress names the events that an execution's history has got.
 type ExecutionProgress struct {
 	ExecutionID string `json:"execution_id"`

@@ -7,7 +7,8 @@
 //   - the jobs notification.deliver and notification.report_webhook in the stream JOBS_NOTIFICATION
 //   - the stream FEED, from which the gateway serves server-sent events
 //
-// It consumes integration.needs_reauth, workflow.run_refused, consent.privacy_request_changed and auth.account_deleted, and the events that package webhooks
+// It consumes integration.needs_reauth, workflow.run_refused, workflow.executions_failed, consent.privacy_request_changed and
+// auth.account_deleted, and the events that package webhooks
 // delivers to the webhooks of users.
 //
 // An accepted notification is committed together with the jobs and feed events that deliver it: none is lost, and the
@@ -119,6 +120,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Listen(subjects.NotifyReauth, a.notifyReauth),
 			actors.Listen(subjects.NotifyRunRefused, a.notifyRefusedRun),
 			actors.Listen(subjects.NotifyPrivacyRequest, a.notifyPrivacyRequest),
+			actors.Listen(subjects.NotifyFailures, a.notifyFailures),
 			actors.OnErasure(a.Deps, subjects.NotificationErasure, subjects.NotificationErased, a.erase),
 		),
 		Background: map[string]func(context.Context) error{

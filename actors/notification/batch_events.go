@@ -126,6 +126,9 @@ func (pl *pipeline) renderBatch(ctx context.Context, b batchRow) (batchMessage, 
 		})
 	}
 	c.Locale = whole[0].Locale
+	if len(rows) == 1 && whole[0].Template != "" {
+		c.Revision = whole[0].Revision // the item is the message
+	}
 	to := pl.recipientContact(b.UserID)
 	if err := pl.renderItems(ctx, m.notificationRow, whole, c.Items, b.Channel, to); err != nil {
 		return m, err

@@ -77,7 +77,7 @@ func (pl *pipeline) cancelWaiting(ctx context.Context, tx database.Tx, n notific
 			if err != nil {
 				return n, channels, err
 			}
-			channels[i] = done
+			channels[i], found = done, found || done.Status != d.Status
 		}
 		found = found || channels[i].Status == statusCancelled
 	}

@@ -16,6 +16,9 @@ type Config struct {
 	// PublicURL is the gateway's base URL as recipients and providers reach it: the prefix of links in mail. Empty for
 	// integration.public_url. Mail programs unsubscribe with one click by https only.
 	PublicURL string `koanf:"public_url"`
+	// ExecutionURL is the page of an application that shows an execution, with {execution_id} in the place of its id, such as
+	// https://app.example.com/executions/{execution_id}. Notifications of failures link to it. Empty: they have no link.
+	ExecutionURL string `koanf:"execution_url"`
 	// Twilio, SNS, FCM, APNs and WebPush are the providers of SMS and push messages.
 	Twilio  providers.TwilioConfig  `koanf:"twilio"`
 	SNS     providers.SNSConfig     `koanf:"sns"`

@@ -14,5 +14,6 @@ func (c Config) Check() error {
 		mesh.SettingAtLeast("notification.max_kept_per_user", c.MaxKeptPerUser, 1),
 		mesh.SettingAtLeast("notification.max_kept_bytes_per_user", c.MaxKeptBytesPerUser, 1),
 		c.Pipeline.check(), c.SMTP.Check(), c.SendGrid.Check(), c.SES.Check(), c.DKIM.check(c.SMTP.From), checkPublicURL(c.PublicURL), c.checkChannels(),
+		checkExecutionURL(c.ExecutionURL),
 		c.Webhooks.Check(), c.Templates.check())
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
@@ -79,6 +81,9 @@ func (pl *pipeline) advance(ctx context.Context, n notificationRow, d deliveryRo
 	v, err := pl.decide(ctx, n, d.Channel, p, to)
 	if err != nil {
 		return pl.undecided(ctx, n, d, err)
+	}
+	if v.status == statusBatched && d.AcceptedAt != 0 {
+		v = proceed // a device has it already
 	}
 	switch v.status {
 	case statusPending:
@@ -180,8 +185,8 @@ func (pl *pipeline) claim(ctx context.Context, d deliveryRow) (deliveryRow, erro
 	return claimed, err
 }
 
-// sendAll renders a notification and sends it to each of its recipient's addresses on a channel. It succeeds if one address has accepted.
-// Otherwise the error is one that a later attempt may repair, if there is one.
+// sendAll renders a notification and sends it to each of its recipient's addresses on a channel that has not got it yet. It succeeds if one
+// address has accepted and no other attempt may reach a further one. Otherwise the error is one that a later attempt may repair, if there is one.
 func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryRow, p preferences, to *recipientContact) (channel.Receipt, error) {
 	ch := d.Channel
 	c, err := pl.open(n)
@@ -195,7 +200,10 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryR
 	if err != nil {
 		return channel.Receipt{}, err
 	}
-	if len(addresses) == 0 {
+	if !slices.ContainsFunc(addresses, d.goesTo) {
+		if d.AcceptedAt != 0 {
+			return channel.Receipt{}, nil // the devices that were left are gone
+		}
 		return channel.Receipt{}, outcomeError{reasonNoAddress, &channel.Error{Class: channel.Suppressed}}
 	}
 	provider := pl.seams.providers[ch]
@@ -217,25 +225,42 @@ func (pl *pipeline) sendAll(ctx context.Context, n notificationRow, d *deliveryR
 			return channel.Receipt{}, err
 		}
 	}
-	var accepted channel.Receipt
-	var failure error
+	return pl.sendTo(ctx, provider, message, d, addresses)
+}
+
+// sendTo sends a message to each address that the attempt of d goes to, and sets d.Devices to the devices that another attempt may reach. The
+// receipt is that of the first address that accepts. The error is nil where one has accepted and no device is left.
+func (pl *pipeline) sendTo(
+	ctx context.Context, provider channel.Provider, m channel.Message, d *deliveryRow, addresses []channel.Address,
+) (accepted channel.Receipt, failure error) {
+	var left []string
 	for _, address := range addresses {
-		message.ID, message.Address = n.ID+"."+ch, address
-		if address.DeviceID != "" {
-			message.ID += "." + address.DeviceID
+		if !d.goesTo(address) {
+			continue
 		}
-		receipt, err := provider.Send(ctx, message)
-		switch {
-		case err == nil && accepted.Provider == "":
-			accepted = receipt
-		case err != nil:
-			failure = worthier(failure, err)
-			if channel.ClassOf(err) == channel.Suppressed {
-				failure = worthier(failure, pl.seams.dropAddress(ctx, n.UserID, ch, address))
+		m.ID, m.Address = d.NotificationID+"."+d.Channel, address
+		if address.DeviceID != "" {
+			m.ID += "." + address.DeviceID
+		}
+		receipt, err := provider.Send(ctx, m)
+		if err == nil {
+			if accepted.Provider == "" {
+				accepted = receipt
+			}
+			continue
+		}
+		if channel.ClassOf(err) == channel.Suppressed {
+			if e := pl.seams.dropAddress(ctx, d.UserID, d.Channel, address); e != nil {
+				err = e
 			}
 		}
+		failure = worthier(failure, err)
+		if class := channel.ClassOf(err); address.DeviceID != "" && (class == channel.Transient || class == channel.Throttled) {
+			left = append(left, address.DeviceID)
+		}
 	}
-	if accepted.Provider != "" {
+	d.Devices = strings.Join(left, " ")
+	if len(left) == 0 && (accepted.Provider != "" || d.AcceptedAt != 0) {
 		return accepted, nil
 	}
 	return accepted, failure

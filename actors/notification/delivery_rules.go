@@ -2,6 +2,7 @@ package notification
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,16 +43,19 @@ func (d deliveryRow) final() bool {
 }
 
 // after returns the state of a claimed delivery after its attempt: delivered, failed, suppressed, or to be tried again at a time after now.
-// After as many attempts as the job has deliveries, there is no other.
+// After as many attempts as the job has deliveries, there is no other. A receipt beside an error is that of devices that have accepted, while
+// others are to be tried again.
 func (d deliveryRow) after(receipt channel.Receipt, err error, job subjects.Consumer, now time.Time) deliveryRow {
 	d.Error, d.Reason, d.NextAttemptAt, d.UpdatedAt = "", "", 0, now.UnixMicro()
-	if err == nil {
-		d.Status, d.AcceptedAt = statusDelivered, now.UnixMicro()
+	if d.AcceptedAt == 0 && (err == nil || receipt.Provider != "") {
+		d.AcceptedAt = now.UnixMicro()
 		d.Provider, d.ProviderMessageID = channel.Truncate(receipt.Provider, maxProvider), channel.Truncate(receipt.MessageID, maxMessageID)
-		return d
+	}
+	if err == nil {
+		return d.delivered()
 	}
 	var failed *channel.Error
-	if errors.As(err, &failed) && failed.Uncertain {
+	if errors.As(err, &failed) && failed.Uncertain && d.AcceptedAt == 0 {
 		d.Provider = channel.Truncate(failed.Provider, maxProvider)
 	}
 	d.Error = channel.Truncate(strings.ToValidUTF8(err.Error(), "\ufffd"), maxError)
@@ -73,7 +77,21 @@ func (d deliveryRow) after(receipt channel.Receipt, err error, job subjects.Cons
 	if errors.As(err, &outcome) {
 		d.Reason = outcome.reason
 	}
+	if d.AcceptedAt != 0 && d.final() {
+		return d.delivered()
+	}
 	return d
+}
+
+// delivered returns the state of a delivery that has been accepted, by one device at least, and has no further attempt.
+func (d deliveryRow) delivered() deliveryRow {
+	d.Status, d.Reason, d.Error, d.NextAttemptAt, d.Devices = statusDelivered, "", "", 0, ""
+	return d
+}
+
+// goesTo reports whether the next attempt goes to an address.
+func (d deliveryRow) goesTo(a channel.Address) bool {
+	return d.Devices == "" || slices.Contains(strings.Fields(d.Devices), a.DeviceID)
 }
 
 // retryAfter is the time that a provider asked to wait; 0 for none.

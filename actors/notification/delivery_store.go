@@ -28,6 +28,9 @@ type deliveryRow struct {
 	NextAttemptAt     int64  `bun:"next_attempt_at"`
 	SlotAt            int64  `bun:"slot_at"`
 	BatchID           string `bun:"batch_id"`
+	// Devices are the ids of the devices that the next attempt goes to, separated by spaces; empty for all. AcceptedAt is set once one
+	// device has accepted, also while an attempt for others is to follow.
+	Devices string `bun:"devices"`
 	// Template, TemplateVersion and Locale are those of what was rendered.
 	Template        string `bun:"template"`
 	TemplateVersion int    `bun:"template_version"`
@@ -45,6 +48,7 @@ func newDelivery(n notificationRow, ch string) deliveryRow {
 // deliveryState are the columns that change.
 var deliveryState = []string{
 	"status", "reason", "attempts", "error", "provider", "provider_message_id", "accepted_at", "next_attempt_at", "slot_at", "batch_id",
+	"devices",
 	"template", "template_version", "locale", "updated_at",
 }
 

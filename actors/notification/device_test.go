@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/notification"
@@ -285,5 +287,76 @@ func TestNotificationsReachDevices(t *testing.T) {
 		status.Store(http.StatusGone)
 		f.send(t, as, "push")
 		actortest.Eventually(t, "the browser is deleted", func() bool { return len(f.devices(t, as)) == 0 })
+	})
+}
+
+// TestDevicesAreRetriedAlone: of several devices, those that have a message do not get it again when another fails for now. The delivery is over
+// once that one has it too, is gone, or has no attempt left.
+func TestDevicesAreRetriedAlone(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
+		var clock actortest.Clock
+		var mu sync.Mutex
+		answers, got := []int{}, map[string]int{} // what /2 answers next
+		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			got[r.URL.Path]++
+			status := http.StatusCreated
+			if r.URL.Path == "/2" && len(answers) > 0 {
+				status, answers = answers[0], answers[1:]
+			}
+			w.WriteHeader(status)
+		}))
+		defer service.Close()
+		answer := func(codes ...int) {
+			mu.Lock()
+			defer mu.Unlock()
+			answers = codes
+		}
+		requests := func() map[string]int {
+			mu.Lock()
+			defer mu.Unlock()
+			all := maps.Clone(got)
+			clear(got)
+			return all
+		}
+		f := setup(t, database, withPush, actortest.WithClock(clock.Now))
+		as := f.user(t, actortest.User())
+		for _, path := range []string{"/1", "/2", "/3"} {
+			call(t, f, subjects.RegisterDevice, as, subjects.RegisterDeviceRequest{Platform: "web", Subscription: subscription(t, service.URL+path)})
+		}
+		attempted := func(id string, attempts int) (d subjects.ChannelDelivery) {
+			actortest.Eventually(t, fmt.Sprintf("attempt %d", attempts), func() bool {
+				d = f.delivery(t, as, id, "push")
+				return d.Attempts == attempts && (d.NextAttemptAt == nil || d.Reason != "")
+			})
+			return d
+		}
+		for name, test := range map[string]struct {
+			then     int
+			requests map[string]int
+			attempts int
+			devices  int
+		}{
+			"it accepts": {http.StatusCreated, map[string]int{"/2": 1}, 2, 3},
+			"it is gone": {http.StatusGone, map[string]int{"/2": 1}, 2, 2},
+		} {
+			answer(http.StatusInternalServerError, http.StatusInternalServerError, test.then) // an attempt asks twice
+			requests()
+			id := f.send(t, as, "push")
+			d := attempted(id, 1)
+			if all := requests(); all["/1"] != 1 || all["/3"] != 1 || all["/2"] != 2 || d.Status != "pending" || d.DevicesLeft != 1 || d.AcceptedAt == nil || d.Error == "" {
+				t.Fatalf("%s: after the first attempt %+v, requests %v", name, d, all)
+			}
+			clock.Advance(time.Minute)
+			d = attempted(id, test.attempts)
+			if all := requests(); !maps.Equal(all, test.requests) || d.Status != "delivered" || d.DevicesLeft != 0 || d.Error != "" || d.Reason != "" || d.Provider != "webpush" {
+				t.Errorf("%s: %+v, requests %v", name, d, all)
+			}
+			if test.then == http.StatusGone {
+				actortest.Eventually(t, "it is deleted", func() bool { return len(f.devices(t, as)) == test.devices })
+				call(t, f, subjects.RegisterDevice, as, subjects.RegisterDeviceRequest{Platform: "web", Subscription: subscription(t, service.URL+"/2")})
+			}
+		}
 	})
 }

@@ -9,6 +9,8 @@ type metrics struct {
 	decisions  *prometheus.CounterVec
 	requeued   prometheus.Counter
 	renderings *prometheus.CounterVec
+	// failuresLeftOut counts failures of workflows that their users are not notified of.
+	failuresLeftOut prometheus.Counter
 
 	callbacks, mailDelivered, mailFailed, complaints, unsubscribes *prometheus.CounterVec
 }
@@ -31,7 +33,10 @@ func newMetrics(r prometheus.Registerer) metrics {
 	m.renderings = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "notification_renderings_total", Help: "Templates that were rendered for a delivery, by channel and result: rendered, failed.",
 	}, []string{"channel", "result"})
-	r.MustRegister(m.accepted, m.deliveries, m.decisions, m.requeued, m.renderings)
+	m.failuresLeftOut = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "notification_failures_left_out_total", Help: "Failures of workflows that users with too many waiting notifications were not notified of.",
+	})
+	r.MustRegister(m.accepted, m.deliveries, m.decisions, m.requeued, m.renderings, m.failuresLeftOut)
 	m.registerMail(r)
 	return m
 }

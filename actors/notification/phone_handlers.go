@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"fmt"
+	"strconv"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
@@ -86,15 +88,32 @@ func (a *Actor) storeCode(ctx context.Context, id string, row *phoneRow, number 
 	})
 }
 
+// renderCode renders the message with a code in the user's language, or in the default one where auth cannot tell it.
+func (a *Actor) renderCode(ctx context.Context, id, userID, code string) (channel.Rendered, error) {
+	contact, err := a.recipientContact(userID).get(ctx)
+	if err != nil {
+		a.Log.Warn("a verification code is sent in the default language", zap.Error(err))
+	}
+	revision, err := a.templates.store.revision(ctx)
+	if err != nil {
+		return channel.Rendered{}, err
+	}
+	out, err := a.templates.render(ctx, rendering{
+		template: subjects.TemplatePhoneCode, revision: revision, channel: channel.SMS, reader: readerOf(contact), notificationID: id,
+		category: categorySecurity, data: object([2]string{"code", code}, [2]string{"minutes", strconv.Itoa(int(codeLifetime / time.Minute))}),
+	})
+	return channel.Rendered{Subject: out.Subject, Text: out.Text, Locale: out.locale, TemplateVersion: out.version}, wrapped(err, "rendering a verification code")
+}
+
 // sendCode sends a code. Its errors name no provider.
 func (a *Actor) sendCode(ctx context.Context, id string, row phoneRow, number phoneNumber, code string) error {
-	_, err := a.channels.sms.Send(ctx, channel.Message{
-		ID: "phone." + id, NotificationID: id, UserID: row.UserID, Category: "security", Unread: -1, ExpiresAt: time.UnixMicro(row.ExpiresAt),
-		Address: channel.Address{To: number.e164},
-		Rendered: channel.Rendered{
-			Text:   fmt.Sprintf("%s is your verification code. It expires in %d minutes. Do not give it to anybody.", code, int(codeLifetime/time.Minute)),
-			Locale: "en",
-		},
+	rendered, err := a.renderCode(ctx, id, row.UserID, code)
+	if err != nil {
+		return err
+	}
+	_, err = a.channels.sms.Send(ctx, channel.Message{
+		ID: "phone." + id, NotificationID: id, UserID: row.UserID, Category: categorySecurity, Unread: -1, ExpiresAt: time.UnixMicro(row.ExpiresAt),
+		Address: channel.Address{To: number.e164}, Rendered: rendered,
 	})
 	var failed *channel.Error
 	switch {

@@ -92,6 +92,14 @@ func (s *twilio) code(number string) string {
 	return regexp.MustCompile(`\b[0-9]{6}\b`).FindString(texts[len(texts)-1])
 }
 
+// last returns the last text that a number got.
+func (s *twilio) last(number string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	texts := s.sent[number]
+	return texts[len(texts)-1]
+}
+
 // unsent returns a code that a number did not get.
 func (s *twilio) unsent(number string) string {
 	s.mu.Lock()
@@ -128,6 +136,7 @@ func TestPhone(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		sms := startTwilio(t)
 		f := setup(t, database, sms.configure)
+		f.setContact(func(id string) (subjects.Contact, error) { return subjects.Contact{UserID: id, Locale: "de-AT"}, nil })
 		user := actortest.User()
 		as := f.user(t, user)
 		if got := call(t, f, subjects.GetPhone, as, subjects.Empty{}); got.Verified || got.Number != "" || got.Pending != nil {
@@ -141,6 +150,9 @@ func TestPhone(t *testing.T) {
 			t.Errorf("a number that is not verified is used: %+v, %v", addresses, err)
 		}
 		code := sms.code("+4915123456789")
+		if text := sms.last("+4915123456789"); text != code+" ist Ihr Bestätigungscode. Er gilt 10 Minuten. Geben Sie ihn niemandem weiter." {
+			t.Errorf("the message: %q", text)
+		}
 		refused := wantCode(t, f.conn, subjects.CodeInvalid, subjects.VerifyPhone, as, subjects.VerifyPhoneRequest{Code: wrong(code)})
 		if len(refused.Fields) != 1 || refused.Fields[0].Field != "code" {
 			t.Errorf("a wrong code: %v", refused)

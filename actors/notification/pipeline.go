@@ -180,9 +180,13 @@ func collectionOf(b subjects.NotificationBatch, now time.Time) collection {
 	return c
 }
 
-// apply gives a delivery the state of a decision that is neither to go on nor to batch it.
+// apply gives a delivery the state of a decision that is neither to go on nor to batch it. One that a device has got is delivered where it is
+// suppressed or cancelled for the others.
 func (d deliveryRow) apply(v decision, now time.Time) deliveryRow {
 	d.Status, d.Reason, d.UpdatedAt, d.NextAttemptAt = v.status, v.reason, now.UnixMicro(), 0
+	if d.AcceptedAt != 0 && d.final() {
+		return d.delivered()
+	}
 	if v.status == statusDeferred {
 		d.NextAttemptAt = v.until.UnixMicro()
 		if v.reason != reasonThrottled {

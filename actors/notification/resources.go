@@ -1,6 +1,7 @@
 package notification
 
 import (
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/actors"
@@ -25,7 +26,7 @@ func (d deliveryRow) resource() subjects.ChannelDelivery {
 	return subjects.ChannelDelivery{
 		Channel: d.Channel, Status: d.Status, Attempts: d.Attempts, Error: d.Error, Reason: string(d.Reason), Detail: sentences[d.Reason],
 		NextAttemptAt: actors.OptionalTime(d.NextAttemptAt), BatchID: d.BatchID, Provider: d.Provider, ProviderMessageID: d.ProviderMessageID,
-		TemplateVersion: d.TemplateVersion, Locale: d.Locale,
+		DevicesLeft: len(strings.Fields(d.Devices)), TemplateVersion: d.TemplateVersion, Locale: d.Locale,
 		AcceptedAt: actors.OptionalTime(d.AcceptedAt), UpdatedAt: time.UnixMicro(d.UpdatedAt).UTC(),
 	}
 }

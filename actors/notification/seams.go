@@ -29,7 +29,7 @@ func (pl *pipeline) render(ctx context.Context, n notificationRow, c content, ch
 		return channel.Rendered{Subject: c.Subject, Text: c.Body, Locale: c.Locale}, nil
 	}
 	if len(c.Items) == 1 {
-		return channel.Rendered{Subject: c.Items[0].Subject, Text: c.Items[0].Body, Locale: c.Locale}, nil
+		return pl.renderOnly(ctx, n, c, ch, to)
 	}
 	contact, err := to.get(ctx)
 	if err != nil && subjects.CodeOf(err) != subjects.CodeNotFound {
@@ -55,6 +55,20 @@ func (pl *pipeline) render(ctx context.Context, n notificationRow, c content, ch
 	return channel.Rendered{
 		Subject: out.Subject, Text: out.Text, HTML: out.HTML, Locale: out.locale, TemplateVersion: out.version,
 	}, err
+}
+
+// renderOnly renders the only item of a batch: by its template, or as the text that was rendered of it where that fails for good.
+func (pl *pipeline) renderOnly(ctx context.Context, n notificationRow, c content, ch string, to *recipientContact) (channel.Rendered, error) {
+	only := c.Items[0]
+	text := channel.Rendered{Subject: only.Subject, Text: only.Body, Locale: c.Locale}
+	if only.Template == "" {
+		return text, nil
+	}
+	out, err := pl.render(ctx, n, content{Template: only.Template, Revision: c.Revision, Locale: c.Locale, Data: only.Data}, ch, to)
+	if err != nil && channel.ClassOf(err) == channel.Permanent {
+		return text, nil
+	}
+	return out, err
 }
 
 // maxItemsText bounds the subjects and texts of the items of a batch together in bytes, which leaves the batch's template room in-app.

@@ -27,14 +27,14 @@ func exportMessages() []dataexport.Source {
 	return []dataexport.Source{
 		{
 			Name: "notifications", Doc: "Notifications, with their content.", Key: []string{"id"},
-			Columns: "id user_id category content:openjson in_app:bool dedupe_key batching:json is_batch:bool created_at:time send_at:time started:bool " +
+			Columns: "id user_id category content:openjson in_app:bool dedupe_key batching:json is_batch:bool grant_scope grant_consent created_at:time send_at:time started:bool " +
 				"cancelled:bool read_at:time",
 			Omitted: map[string]string{"bytes": omittedInternal},
 		},
 		{
 			Name: "deliveries", Doc: "What was sent of a notification over each channel.", Key: []string{"notification_id", "channel"},
 			Columns: "notification_id channel user_id category status reason attempts error provider provider_message_id accepted_at:time next_attempt_at:time " +
-				"batch_id updated_at:time template template_version locale opened_at:time clicked_at:time",
+				"batch_id updated_at:time template template_version locale opened_at:time clicked_at:time devices",
 			Omitted: map[string]string{"slot_at": omittedInternal},
 		},
 		{

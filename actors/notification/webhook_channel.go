@@ -17,10 +17,6 @@ func (a *Actor) toWebhooks(ctx context.Context, n notificationRow, c content, r 
 }
 
 // inform is webhooks.Inform.
-func (a *Actor) inform(ctx context.Context, key, userID, subject, body string, data map[string]string) error {
-	n, err := a.eventNotification(key, userID, categoryIntegration, content{Subject: subject, Body: body}, data)
-	if err == nil {
-		_, err = a.accept(ctx, n, []string{channel.InApp})
-	}
-	return err
+func (a *Actor) inform(ctx context.Context, key, userID, templateID string, data map[string]string) error {
+	return a.notify(ctx, key, userID, categoryIntegration, templateID, data)
 }

@@ -41,6 +41,8 @@ func setupHooks(t *testing.T, database actortest.Database, configure func(*notif
 	}
 	f.conn = f.mesh.Conn(t, "gateway")
 	f.db, f.keyset = database.Config(t, "notification"), t.TempDir()+"/keyset"
+	f.setContact(func(id string) (subjects.Contact, error) { return subjects.Contact{UserID: id}, nil })
+	f.serveContacts(t)
 	f.host = f.run(t)
 	return f
 }

@@ -12,6 +12,9 @@ import (
 func TestReportHoldsNothingBack(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		f := setupHooks(t, database, nil)
+		f.setContact(func(string) (subjects.Contact, error) {
+			return subjects.Contact{}, subjects.Errorf(subjects.CodeUnavailable, "auth is not there")
+		})
 		gone, user := actortest.User(), actortest.User()
 		ada, eve := f.user(t, gone), f.user(t, user)
 		digest := &subjects.ChannelPreferences{InApp: &subjects.ChannelPreference{Mode: subjects.PreferenceDigest}}

@@ -30,6 +30,7 @@ func (a *Actor) executeWorkflow(ctx context.Context, r subjects.ExecuteWorkflowR
 	if err != nil {
 		return subjects.Execution{}, err
 	}
+	request.origin.Kind = engine.OriginWait
 	wait := defaultWait
 	if r.Timeout > 0 {
 		wait = time.Duration(r.Timeout) * time.Second

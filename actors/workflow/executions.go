@@ -145,7 +145,7 @@ func (x *executions) existing(ctx context.Context, r startRequest, partition int
 		return row, false, err
 	}
 	same := row.UserID == r.userID && row.WorkflowID == r.workflowID && string(row.Input) == r.input &&
-		(r.version == 0 || r.version == row.Version || r.origin.Kind != "")
+		(r.version == 0 || r.version == row.Version || r.origin.Trigger() != "")
 	if !same {
 		return row, true, engine.ErrTaken
 	}

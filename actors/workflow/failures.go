@@ -47,7 +47,7 @@ func (f *failures) list(ctx context.Context, q failureQuery) ([]subjects.Failure
 	items := make([]subjects.Failure, 0, len(failed)+len(refused))
 	for _, row := range failed {
 		items = append(items, subjects.Failure{
-			ID: row.ID, WorkflowID: row.WorkflowID, Version: row.Version, Name: row.Name, Kind: "execution", Trigger: string(row.Origin.Kind),
+			ID: row.ID, WorkflowID: row.WorkflowID, Version: row.Version, Name: row.Name, Kind: "execution", Trigger: row.Origin.Trigger(),
 			Error: row.Resource().Error, At: machine.Moment(row.CreatedAt),
 		})
 	}

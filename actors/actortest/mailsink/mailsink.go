@@ -3,9 +3,14 @@ package mailsink
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
 	"net"
 	"net/mail"
+	"strings"
 	"sync"
 	"testing"
 
@@ -21,6 +26,30 @@ type Mail struct {
 	Body   string
 	// Raw is the message as it was sent.
 	Raw []byte
+}
+
+// Text returns the text of the mail, or of its part text/plain, decoded from quoted-printable. An error is returned for any other encoding.
+func (m Mail) Text() (string, error) {
+	kind, parameters, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		return "", fmt.Errorf("reading the content type: %w", err)
+	}
+	encoding, body := m.Header.Get("Content-Transfer-Encoding"), io.Reader(strings.NewReader(m.Body))
+	if kind == "multipart/alternative" {
+		p, err := multipart.NewReader(body, parameters["boundary"]).NextRawPart() // the text is the first (RFC 2046 §5.1.4)
+		if err != nil {
+			return "", fmt.Errorf("reading the first part: %w", err)
+		}
+		encoding, body = p.Header.Get("Content-Transfer-Encoding"), p
+		if kind, _, err = mime.ParseMediaType(p.Header.Get("Content-Type")); err != nil {
+			return "", fmt.Errorf("reading the content type: %w", err)
+		}
+	}
+	if kind != "text/plain" || encoding != "quoted-printable" {
+		return "", fmt.Errorf("the text is %s in the encoding %q", kind, encoding)
+	}
+	text, err := io.ReadAll(quotedprintable.NewReader(body))
+	return string(text), err
 }
 
 // Sink is a running server.

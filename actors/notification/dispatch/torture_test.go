@@ -7,10 +7,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -122,21 +124,27 @@ func (k *killReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // A process is killed again and again while it adds events and delivers them. What was added is delivered and logged, in the order of its
-// key, and what is repeated has the same id. WEFT_TORTURE_DURATION is how long it takes on each database.
+// key, and what is repeated has the same id. WEFT_TORTURE_DURATION is how long it takes on each database at most, and WEFT_TORTURE_KILLS
+// after how many kills it ends before.
 func TestKillNine(t *testing.T) {
-	duration := 5 * time.Second
+	duration, most := 5*time.Second, math.MaxInt
+	var err error
 	if text := os.Getenv("WEFT_TORTURE_DURATION"); text != "" {
-		var err error
 		if duration, err = time.ParseDuration(text); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if text := os.Getenv("WEFT_TORTURE_KILLS"); text != "" {
+		if most, err = strconv.Atoi(text); err != nil || most < 1 {
+			t.Fatalf("WEFT_TORTURE_KILLS is no number of kills: %q", text)
+		}
+	}
 	for _, kind := range actortest.Databases(t) {
-		t.Run(kind.Name, func(t *testing.T) { killNine(t, kind, duration) })
+		t.Run(kind.Name, func(t *testing.T) { killNine(t, kind, duration, most) })
 	}
 }
 
-func killNine(t *testing.T, kind actortest.Database, duration time.Duration) {
+func killNine(t *testing.T, kind actortest.Database, duration time.Duration, most int) {
 	k := &killReceiver{answered: map[string]int{}, last: map[string]int{}}
 	url := receiveWith(t, k.ServeHTTP)
 	job := killedJob{Database: kind.Config(t, "notification"), Keyset: t.TempDir() + "/keyset.json"}
@@ -150,7 +158,7 @@ func killNine(t *testing.T, kind actortest.Database, duration time.Duration) {
 	}
 	var added []string
 	kills := 0
-	for end := time.Now().Add(duration); time.Now().Before(end); kills++ {
+	for end := time.Now().Add(duration); kills < most && time.Now().Before(end); kills++ {
 		job.Life++
 		added = append(added, runAndKill(t, job)...)
 	}

@@ -52,6 +52,8 @@ CREATE TABLE deliveries (
 	-- Its place in the recipient's rate; 0 for none.
 	slot_at             BIGINT       NOT NULL,
 	batch_id            VARCHAR(36)  NOT NULL,
+	-- The ids of the devices that the next attempt goes to, separated by spaces; empty for all.
+	devices             TEXT         NOT NULL,
 	updated_at          BIGINT       NOT NULL,
 	PRIMARY KEY (notification_id, channel)
 );

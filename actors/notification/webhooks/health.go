@@ -112,13 +112,14 @@ func (s step) disabledReason(disableAfter time.Duration) (status, reason string)
 	if s == stepGone {
 		return subjects.WebhookGone, "it answered 410 Gone"
 	}
-	return subjects.WebhookDisabledByFailures, "no delivery has succeeded for " + days(disableAfter)
+	unit, number := period(disableAfter)
+	return subjects.WebhookDisabledByFailures, fmt.Sprintf("no delivery has succeeded for %d %s", number, unit)
 }
 
-// days writes a duration in days, or in hours if it is shorter.
-func days(d time.Duration) string {
+// period returns a duration in days, or in hours if it is shorter than two.
+func period(d time.Duration) (unit string, number int) {
 	if n := int(d / (24 * time.Hour)); n > 1 {
-		return fmt.Sprintf("%d days", n)
+		return "days", n
 	}
-	return fmt.Sprintf("%d hours", int(d/time.Hour))
+	return "hours", int(d / time.Hour)
 }

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
@@ -31,17 +32,15 @@ func (w *Service) report(ctx context.Context, t subjects.WebhookTrouble) error {
 		return ignoreNotFound(err)
 	}
 	key, name := troubleKey(t), row.name()
+	data := map[string]string{"webhook_id": t.WebhookID, "name": name, "reason": t.Reason}
+	unit, number := period(w.config.DisableAfter)
+	data[unit] = strconv.Itoa(number)
 	if t.Warning > 0 {
-		return w.inform(ctx, key, t.UserID, "Your webhook "+name+" fails",
-			fmt.Sprintf("No delivery to your webhook %s has succeeded since %s. The last attempt failed with: %s. It is disabled once it has failed "+
-				"for %s.", name, t.At.UTC().Format(time.RFC1123), t.Reason, days(w.config.DisableAfter)),
-			map[string]string{"webhook_id": t.WebhookID})
+		data["since"] = t.At.UTC().Format(time.RFC3339)
+		return w.inform(ctx, key, t.UserID, subjects.TemplateWebhookFailing, data)
 	}
-	err = w.inform(ctx, key, t.UserID, "Your webhook "+name+" was disabled",
-		fmt.Sprintf("weft has disabled your webhook %s: %s. Its events are kept. Once the receiver works again, enable the webhook, and what was "+
-			"kept is delivered.", name, t.Reason),
-		map[string]string{"webhook_id": t.WebhookID, "status": t.Status})
-	if err != nil {
+	data["status"] = t.Status
+	if err := w.inform(ctx, key, t.UserID, subjects.TemplateWebhookDisabled, data); err != nil {
 		return err
 	}
 	i := intakeOf(key, t.UserID, t.At, publicOf(subjects.PublicWebhookWasDisabled, t.WebhookID, subjects.PublicWebhookDisabled{

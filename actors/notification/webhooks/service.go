@@ -48,8 +48,9 @@ type Service struct {
 	reserve func(ctx context.Context, tx database.Tx, b *quota.Bound, userID string, amount int64) error
 }
 
-// Inform accepts an in-app notification to a user. It must not be called in a transaction. A second one with the same key is not sent.
-type Inform func(ctx context.Context, key, userID, subject, body string, data map[string]string) error
+// Inform accepts an in-app notification to a user, which is a template's text. It must not be called in a transaction. A second one with the same
+// key is not sent.
+type Inform func(ctx context.Context, key, userID, templateID string, data map[string]string) error
 
 // Connect gives the service what it needs of the actor, before it serves anything.
 func (w *Service) Connect(inform Inform, quotas *quota.Quotas) {

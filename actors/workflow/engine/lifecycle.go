@@ -2,12 +2,10 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/outbox"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -37,14 +35,8 @@ func (s sqlStore) publishProgress(ctx context.Context, tx database.Tx, execution
 		}
 		first := x.row.Events - int64(len(x.events)) + 1
 		id := fmt.Sprintf("progress.%s.%d.%d", x.row.ID, first, x.row.Events)
-		data, err := json.Marshal(subjects.ExecutionProgressed.New(id, x.row.UserID, s.Now(), subjects.ExecutionProgress{
-			ExecutionID: x.row.ID, First: first, Last: x.row.Events,
-		}))
-		if err != nil {
-			return fmt.Errorf("encoding an event: %w", err)
-		}
-		err = s.Outbox.Add(ctx, tx, outbox.Message{ID: id, Subject: subjects.ExecutionProgressed.Subject, Key: x.row.ID, Data: data})
-		if err != nil {
+		event := subjects.ExecutionProgressed.New(id, x.row.UserID, s.Now(), subjects.ExecutionProgress{ExecutionID: x.row.ID, First: first, Last: x.row.Events})
+		if err := s.publish(ctx, tx, id, subjects.ExecutionProgressed.Subject, x.row.ID, event); err != nil {
 			return err
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Origin is what started an execution; the zero Origin is a request.
@@ -57,12 +59,34 @@ const (
 	// OriginRetry continues from the history of another execution, OriginRestart repeats it from the start.
 	OriginRetry   OriginKind = "retry"
 	OriginRestart OriginKind = "restart"
+	// OriginWait: a request that waits for the end. It counts as a request everywhere else.
+	OriginWait OriginKind = "wait"
 )
+
+// Trigger is the kind as users see it; empty for a request.
+func (o Origin) Trigger() string {
+	if o.Kind == OriginWait {
+		return ""
+	}
+	return string(o.Kind)
+}
 
 // String is the origin as events tell it: kind:id, or empty for a request.
 func (o Origin) String() string {
-	if o.Kind == "" {
+	if o.Trigger() == "" {
 		return ""
 	}
-	return string(o.Kind) + ":" + o.ID
+	return o.Trigger() + ":" + o.ID
+}
+
+// unattendedFailure is the event of an execution that has failed while neither the request nor the execution that started it waited for its
+// end; nil for any other.
+func (e Row) unattendedFailure(now time.Time) any {
+	if machine.Status(e.Status) != machine.Faulted || e.ParentID != "" || e.Origin.Kind == OriginWait {
+		return nil
+	}
+	return subjects.ExecutionsFailed.New(e.ID, e.UserID, now, subjects.ExecutionFailures{Executions: []subjects.ExecutionFailure{{
+		ExecutionID: e.PublicID(), WorkflowID: e.WorkflowID, Version: e.Version, Name: e.Name, Origin: e.Origin.String(), ErrorType: e.ErrorType,
+		EndedAt: machine.Moment(e.EndedAt),
+	}}})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/actors/database"
@@ -198,6 +199,11 @@ func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions [
 	byUser := map[string][]subjects.ExecutionEnded{}
 	for _, x := range executions {
 		if x.ended {
+			if event := x.row.unattendedFailure(s.Now()); event != nil {
+				if err := s.publish(ctx, tx, "failed."+x.row.ID, subjects.ExecutionsFailed.Subject, x.row.UserID, event); err != nil {
+					return err
+				}
+			}
 			byUser[x.row.UserID] = append(byUser[x.row.UserID], subjects.ExecutionEnded{
 				ExecutionID: x.row.ID, WorkflowID: x.row.WorkflowID, Version: x.row.Version, Name: x.row.Name, Status: x.row.Status,
 				Origin: x.row.Origin.String(), EndedAt: machine.Moment(x.row.EndedAt),
@@ -205,21 +211,22 @@ func (s sqlStore) publishEnded(ctx context.Context, tx database.Tx, executions [
 		}
 	}
 	for user, all := range byUser {
-		for len(all) > 0 {
-			part := all[:min(len(all), endedPerEvent)]
-			all = all[len(part):]
+		for part := range slices.Chunk(all, endedPerEvent) {
 			id := part[0].ExecutionID
-			data, err := subjects.Encode(subjects.ExecutionsFinished.New(id, user, s.Now(), subjects.ExecutionsEnded{Executions: part}))
-			if err != nil {
-				return fmt.Errorf("encoding an event: %w", err)
-			}
-			err = s.Outbox.Add(ctx, tx, outbox.Message{
-				ID: "finished." + id, Subject: subjects.ExecutionsFinished.Subject, Key: user, Data: data,
-			})
-			if err != nil {
+			event := subjects.ExecutionsFinished.New(id, user, s.Now(), subjects.ExecutionsEnded{Executions: part})
+			if err := s.publish(ctx, tx, "finished."+id, subjects.ExecutionsFinished.Subject, user, event); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// publish adds an event to the transaction.
+func (s sqlStore) publish(ctx context.Context, tx database.Tx, id, subject, key string, event any) error {
+	data, err := subjects.Encode(event)
+	if err != nil {
+		return fmt.Errorf("encoding an event: %w", err)
+	}
+	return s.Outbox.Add(ctx, tx, outbox.Message{ID: id, Subject: subject, Key: key, Data: data})
 }

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs the mail servers that make conformance judges weft's mail with, where they are missing: Postfix, OpenDKIM and curl, Debian's. Neither
+# server is configured or started; the tests start their own.
+set -euo pipefail
+
+missing=()
+for program in postfix opendkim curl; do
+  command -v "$program" >/dev/null || missing+=("$program")
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+if [[ $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
+  echo "mail_tools.sh: ${missing[*]} must be installed, by root" >&2
+  exit 1
+fi
+apt-get update -qq
+echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+# policy-rc.d with 101 forbids packages to start services (invoke-rc.d(8)).
+if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  chmod +x /usr/sbin/policy-rc.d
+  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
