@@ -86,7 +86,8 @@ func (a erasureRequests) erase(ctx context.Context, req subjects.EraseAccountReq
 		return subjects.ErasureStarted{}, err
 	}
 	ctx = actors.WithCaller(ctx, actors.Caller{
-		UserID: userID, SessionID: s.ID, Origin: actors.Origin{IP: req.IP, UserAgent: req.Device}, Claims: mesh.Claims{Subject: userID, SessionID: s.ID, AuthTime: s.CreatedAt.Unix()},
+		UserID: userID, SessionID: s.ID, Origin: actors.Origin{IP: req.IP, UserAgent: req.Device},
+		Claims: mesh.Claims{Subject: userID, SessionID: s.ID, AuthTime: s.CreatedAt.Unix()},
 	})
 	return a.deleteAccount(ctx, subjects.DeleteAccountRequest{Password: req.Password, Code: req.Code})
 }

@@ -4,7 +4,7 @@ import "github.com/weftmesh/weft/actors/dataexport"
 
 // Reasons for which columns are not exported.
 const (
-	omittedCredential = "it is a credential"
+	omittedCredential = "it is a credential" //nolint:gosec // a reason
 	omittedInternal   = "weft's own bookkeeping; it says nothing about the person"
 )
 

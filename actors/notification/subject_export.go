@@ -8,7 +8,7 @@ import (
 
 // Reasons for which columns are not exported.
 const (
-	omittedCredential = "it is a credential"
+	omittedCredential = "it is a credential" //nolint:gosec // a reason
 	omittedHash       = "a keyed hash, by which weft finds or counts the value"
 	omittedInternal   = "weft's own bookkeeping; it says nothing about the person"
 	omittedNobody     = "has no data of users"
@@ -27,8 +27,8 @@ func exportMessages() []dataexport.Source {
 	return []dataexport.Source{
 		{
 			Name: "notifications", Doc: "Notifications, with their content.", Key: []string{"id"},
-			Columns: "id user_id category content:openjson in_app:bool dedupe_key batching:json is_batch:bool grant_scope grant_consent created_at:time send_at:time started:bool " +
-				"cancelled:bool read_at:time",
+			Columns: "id user_id category content:openjson in_app:bool dedupe_key batching:json is_batch:bool grant_scope grant_consent " +
+				"created_at:time send_at:time started:bool cancelled:bool read_at:time",
 			Omitted: map[string]string{"bytes": omittedInternal},
 		},
 		{

@@ -69,16 +69,15 @@ func ledgerVerifyCommand() *cobra.Command {
 			}
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
-					"verified": true, "origin": published.Key.Name(), "entries": verified.Tree.N, "begins_at": verified.Base, "root": verified.Tree.Hash.String(), "records": o.records,
+					"verified": true, "origin": published.Key.Name(), "entries": verified.Tree.N, "begins_at": verified.Base,
+					"root": verified.Tree.Hash.String(), "records": o.records,
 				})
 			}
+			begin := ""
 			if verified.Base > 0 {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: begins at entry %d; those before it were pruned\n", published.Key.Name(), verified.Base)
-				if err != nil {
-					return err
-				}
+				begin = fmt.Sprintf("%s: begins at entry %d; those before it were pruned\n", published.Key.Name(), verified.Base)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries verified, root %s\n", published.Key.Name(), verified.Tree.N-verified.Base, verified.Tree.Hash)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s%s: %d entries verified, root %s\n", begin, published.Key.Name(), verified.Tree.N-verified.Base, verified.Tree.Hash)
 			return err
 		},
 	}
