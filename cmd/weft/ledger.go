@@ -77,7 +77,8 @@ func ledgerVerifyCommand() *cobra.Command {
 			if verified.Base > 0 {
 				begin = fmt.Sprintf("%s: begins at entry %d; those before it were pruned\n", published.Key.Name(), verified.Base)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s%s: %d entries verified, root %s\n", begin, published.Key.Name(), verified.Tree.N-verified.Base, verified.Tree.Hash)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s%s: %d entries verified, root %s\n",
+				begin, published.Key.Name(), verified.Tree.N-verified.Base, verified.Tree.Hash)
 			return err
 		},
 	}
