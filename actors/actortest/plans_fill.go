@@ -65,7 +65,7 @@ func (p Plans) value(c filledColumn) string {
 		return "i % 50 = 0"
 	case c.Type == "bytea":
 		return `decode(md5(i::text), 'hex')`
-	case strings.HasSuffix(c.Name, "at") || strings.HasSuffix(c.Name, "_until"):
+	case c.Name == "at" || strings.HasSuffix(c.Name, "_at") || strings.HasSuffix(c.Name, "_until"):
 		return "(extract(epoch FROM now()) * 1e6)::bigint - i * 1000000::bigint"
 	case c.Type == "bigint" || c.Type == "integer":
 		return "i"

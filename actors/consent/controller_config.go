@@ -40,10 +40,14 @@ type ControllerConfig struct {
 
 // ContactConfig is somebody to turn to.
 type ContactConfig struct {
-	Name    string `koanf:"name"`
+	// Name is the name of the person or the office.
+	Name string `koanf:"name"`
+	// Address is the postal address.
 	Address string `koanf:"address"`
-	Email   string `koanf:"email"`
-	URL     string `koanf:"url"`
+	// Email is the e-mail address.
+	Email string `koanf:"email"`
+	// URL is the page.
+	URL string `koanf:"url"`
 }
 
 var place = regexp.MustCompile(`^[A-Z]{2}(-[A-Z0-9]{1,3})?$`)

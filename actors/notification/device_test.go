@@ -349,8 +349,8 @@ func TestDevicesAreRetriedAlone(t *testing.T) {
 				t.Fatalf("%s: after the first attempt %+v, requests %v", name, d, all)
 			}
 			clock.Advance(time.Minute)
-			d = attempted(id, test.attempts)
-			if all := requests(); !maps.Equal(all, test.requests) || d.Status != "delivered" || d.DevicesLeft != 0 || d.Error != "" || d.Reason != "" || d.Provider != "webpush" {
+			d = f.awaitDelivery(t, as, id, "push", "delivered")
+			if all := requests(); !maps.Equal(all, test.requests) || d.Attempts != test.attempts || d.DevicesLeft != 0 || d.Error != "" || d.Reason != "" || d.Provider != "webpush" {
 				t.Errorf("%s: %+v, requests %v", name, d, all)
 			}
 			if test.then == http.StatusGone {

@@ -49,6 +49,7 @@ func TestFailedExecutions(t *testing.T) {
 		ada, eve := f.user(t, user), f.user(t, other)
 		start := clock.Now().Truncate(time.Minute)
 		first := f.failed(t, user, "w1", "https://serverlessworkflow.io/spec/1.0.0/errors/communication", start, start.Add(time.Second), start.Add(59*time.Second))
+		actortest.Eventually(t, "the first minute is collected", func() bool { return f.batched(t) == 2 })
 		f.failed(t, user, "w1", "https://acme.example/errors/stock", start.Add(2*time.Second), start.Add(time.Minute))
 		single := f.failed(t, other, "w2", "https://acme.example/errors/stock", start)
 		actortest.Eventually(t, "all are collected", func() bool { return f.batched(t) == 6 })

@@ -147,7 +147,11 @@ func TestAfterAttempt(t *testing.T) {
 		"worse with two addresses": {worthier(fault(channel.Suppressed, 0), fault(channel.Permanent, 0)), 1, statusFailed, reasonRefused, 0},
 		"better with two":          {worthier(fault(channel.Transient, 0), fault(channel.Permanent, 0)), 1, statusPending, reasonAttemptFailed, 2 * time.Second},
 	} {
-		got := deliveryRow{Attempts: test.attempts, NextAttemptAt: 1, Status: statusPending}.after(channel.Receipt{Provider: "p", MessageID: "m"}, test.err, job, now)
+		var receipt channel.Receipt // one beside an error means that another device has accepted the message
+		if test.err == nil {
+			receipt = channel.Receipt{Provider: "p", MessageID: "m"}
+		}
+		got := deliveryRow{Attempts: test.attempts, NextAttemptAt: 1, Status: statusPending}.after(receipt, test.err, job, now)
 		next := time.Duration(0)
 		if got.NextAttemptAt != 0 {
 			next = time.UnixMicro(got.NextAttemptAt).Sub(now)

@@ -8,7 +8,7 @@ import (
 	"github.com/weftmesh/weft/actors/auth/refresh"
 )
 
-func FuzzParse(f *testing.F) {
+func FuzzParseRefreshToken(f *testing.F) {
 	key := []byte("key")
 	good, err := refresh.New(key, uuid.NewString(), uuid.NewString())
 	if err != nil {

@@ -182,11 +182,15 @@ func (s store) leaves(ctx context.Context, from int64, limit int) ([]leafRow, er
 
 // leavesOutside counts the leaves whose sequences are not between two.
 func (s store) leavesOutside(ctx context.Context, first, last int64) (int64, error) {
-	count, err := s.db.NewSelect().Model((*leafRow)(nil)).Where("sequence < ? OR sequence > ?", first, last).Count(ctx)
+	before, err := s.db.NewSelect().Model((*leafRow)(nil)).Where("sequence < ?", first).Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("counting leaves: %w", err)
 	}
-	return count, nil
+	after, err := s.db.NewSelect().Model((*leafRow)(nil)).Where("sequence > ?", last).Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("counting leaves: %w", err)
+	}
+	return before + after, nil
 }
 
 // cosignedSize returns the size of the tree that a witness has cosigned last; 0 if none.
