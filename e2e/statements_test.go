@@ -59,17 +59,20 @@ func TestStatementsOfOperations(t *testing.T) {
 			for n := range 5 {
 				operation.do(-n)
 			}
-			from, before := time.Now(), countStatements(t, weft)
-			for n := range operation.count {
-				operation.do(n)
+			exceeded := true
+			for round := 0; exceeded && round < 3; round++ { // a busy machine publishes in smaller batches, which takes more
+				from, before := time.Now(), countStatements(t, weft)
+				for n := range operation.count {
+					operation.do(round*operation.count + n)
+				}
+				after, background := countStatements(t, weft), backgroundRate*time.Since(from).Seconds()
+				statements := max(0, after[0]-before[0]-background) / float64(operation.count)
+				transactions := (after[1] - before[1]) / float64(operation.count)
+				t.Logf("%s: %.2f statements, %.2f transactions", operation.name, statements, transactions)
+				exceeded = statements > operation.statements || transactions > operation.transactions
 			}
-			after, background := countStatements(t, weft), backgroundRate*time.Since(from).Seconds()
-			statements := max(0, after[0]-before[0]-background) / float64(operation.count)
-			transactions := (after[1] - before[1]) / float64(operation.count)
-			t.Logf("%s: %.2f statements, %.2f transactions", operation.name, statements, transactions)
-			if statements > operation.statements || transactions > operation.transactions {
-				t.Errorf("%s takes %.2f statements and %.2f transactions, at most %.2f and %.2f are allowed", operation.name,
-					statements, transactions, operation.statements, operation.transactions)
+			if exceeded {
+				t.Errorf("%s takes more than %.2f statements or %.2f transactions, three times", operation.name, operation.statements, operation.transactions)
 			}
 		}
 	}
