@@ -169,6 +169,7 @@ var boundedForAll = map[string]string{
 	"(*Store).Refresh":    "deferred messages are bounded for each user and in all",
 	"(*Store).Take.func1": "the same",
 	"DeleteUser":          "the same",
+	"(*Exporter).each":    "the rows of one user, for a privacy request",
 	"(*Outbox).Pending":   "an erasure waits for it; rows leave the outbox within a second, unless NATS is away",
 	"(*Store).countUsage": "a sweep's count of one covering index, by a reader; records are kept for a day",
 }

@@ -3,7 +3,6 @@ package consent
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -38,5 +37,5 @@ func suppressedOf(scopes []string, conflicts []subjects.GPCConflict) []string {
 	for _, c := range conflicts {
 		delete(left, c.Scope)
 	}
-	return slices.SortedFunc(maps.Keys(left), strings.Compare)
+	return append([]string{}, slices.Sorted(maps.Keys(left))...) // an empty list, not null
 }

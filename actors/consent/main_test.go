@@ -14,7 +14,6 @@ func TestMain(m *testing.M) {
 		// consent.notices.max_versions bounds notices. A receipt key is made where the keyset was lost.
 		Small: []string{"consent_notices", "consent_notice_texts", "receipt_keys"},
 		Bounded: map[string]string{
-			"(*Exporter).each":      "the rows of one user",
 			"privacyStore.actorsOf": "five actors for each request of a page",
 			"privacyStore.page":     "an admin's list of what is in progress and due",
 			"store.receiptKeys":     "a key for each loss of the keyset",
