@@ -40,8 +40,8 @@ func TestOpenAPIContract(t *testing.T) {
 			}
 			s := newFuzzer(t, startWeft(t, t.TempDir(), settings...).ready.HTTP)
 			succeeded := map[string]int{}
-			// On a slow machine, continue until every operation has had about ten attempts.
-			until, least := time.Now().Add(tortureDuration(t)), 10*len(s.operations)
+			// On a slow machine, continue until every operation has had about twenty attempts.
+			until, least := time.Now().Add(tortureDuration(t)), 20*len(s.operations)
 			for tries := 0; (tries < least || time.Now().Before(until)) && !t.Failed(); tries++ {
 				op := s.operations[s.rnd.IntN(len(s.operations))]
 				succeeded[op.id] += s.try(op)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -190,7 +191,16 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 	case d.Stream:
 		success["content"] = map[string]any{"text/event-stream": text}
 	case d.Produces != "":
-		success["content"] = map[string]any{d.Produces: text}
+		content := map[string]any{}
+		for _, name := range []string{d.Produces, d.AlsoProduces} {
+			switch {
+			case strings.HasSuffix(name, "json"): // any document
+				content[name] = map[string]any{"schema": map[string]any{}}
+			case name != "":
+				content[name] = text
+			}
+		}
+		success["content"] = content
 	case d.Status != http.StatusNoContent:
 		schema := doc.use(d.Response, subjects.Schemas(), "")
 		success["content"] = map[string]any{"application/json": map[string]any{"schema": schema}}

@@ -43,6 +43,9 @@ func (g *Gateway) newRoute(d *subjects.Descriptor) (*route, error) {
 		rt.produces = []string{"text/event-stream"}
 	case d.Produces != "":
 		rt.produces = []string{d.Produces, "application/json"}
+		if d.AlsoProduces != "" {
+			rt.produces = append(rt.produces, d.AlsoProduces)
+		}
 	default:
 		rt.produces = typeJSON
 	}

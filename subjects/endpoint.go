@@ -42,6 +42,8 @@ type Endpoint[Req, Res any] struct {
 	Location string
 	// Produces is a content type other than JSON. Res must then be Document.
 	Produces string
+	// AlsoProduces is another content type that the Document may have.
+	AlsoProduces string
 	// Stream makes the HTTP response server-sent events. Res must then be StreamPointer.
 	Stream bool
 	// Parts makes the HTTP response a download, which the gateway requests part by part. Req must then be
@@ -168,7 +170,7 @@ type Descriptor struct {
 	Status                    int
 	Body                      Body
 	Location                  string
-	Produces                  string
+	Produces, AlsoProduces    string
 	Stream, Parts             bool
 	Consent                   string
 	Timeout                   time.Duration
@@ -227,7 +229,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	d := &Descriptor{
 		Actor: actor, Method: method, Subject: e.Subject, Access: e.Access, Limits: e.Limits,
 		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
-		Produces: e.Produces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
+		Produces: e.Produces, AlsoProduces: e.AlsoProduces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
 		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, GPC: e.GPC, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
 		Cancellable: e.Cancellable, MaxMessage: e.MaxMessage,
 		RequestType: reflect.TypeFor[Req](), ResponseType: reflect.TypeFor[Res](), name: actor + "." + method,
