@@ -62,11 +62,11 @@ func (a receiptIssuer) exportConsents(ctx context.Context, r subjects.ExportCons
 
 // exportConsent is one consent in an export.
 func (a receiptIssuer) exportConsent(ctx context.Context, c consentRow, format string) ([]byte, error) {
-	signed, err := a.signedReceipt(ctx, c)
+	entries, err := a.store.allEntries(ctx, c.ID)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := a.store.allEntries(ctx, c.ID)
+	signed, err := a.signedReceiptOf(ctx, c, entries)
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func markCorrected(fields []subjects.Rectification, changed []string) (all, any 
 // retryAfter is the pause after some failed attempts.
 func retryAfter(base time.Duration, attempts int) time.Duration {
 	const most = 6 * time.Hour
-	return min(base<<min(attempts, 16), most)
+	return min(min(base, most)<<min(attempts, 16), most)
 }
 
 // csvCell is a value as a cell of CSV. What a spreadsheet would take for a formula begins with an apostrophe.

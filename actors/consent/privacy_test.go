@@ -94,6 +94,25 @@ func (f *fixture) exportParts(t *testing.T) uint64 {
 	return stream.CachedInfo().State.Msgs
 }
 
+// TestAccessToManyConsents: the receipt of every consent is exported, also where there are more than are made at a time.
+func TestAccessToManyConsents(t *testing.T) {
+	t.Parallel()
+	f := setup(t, actortest.Databases(t)[0], actortest.Quiet())
+	f.startOthers(t)
+	ada := f.user(t, actortest.User())
+	const consents = 45
+	for range consents {
+		f.grant(t, ada, subjects.ScopeWorkflowsRead)
+	}
+	asked := f.request(t, ada, subjects.CreatePrivacyRequestRequest{Kind: subjects.PrivacyAccess})
+	files := f.download(t, ada, f.ended(t, ada, asked.ID).Export)
+	for _, path := range []string{"consent/consents.json", "consent/receipts.json"} {
+		if n := len(decodeJSON[[]map[string]any](t, files[path])); n != consents {
+			t.Errorf("%s has %d records, want %d", path, n, consents)
+		}
+	}
+}
+
 // TestAccessIsTriedAgain: while an actor does not answer, the request says which, and is answered when it does; a restart in between loses
 // nothing.
 func TestAccessIsTriedAgain(t *testing.T) {

@@ -26,7 +26,11 @@ func (a receiptIssuer) receipt(ctx context.Context, r subjects.ReceiptRequest) (
 		return subjects.Document{}, err
 	}
 	if r.Format == formatKantara {
-		in, err := a.receiptInput(ctx, c)
+		entries, err := a.store.allEntries(ctx, c.ID)
+		if err != nil {
+			return subjects.Document{}, err
+		}
+		in, err := a.receiptInput(ctx, c, entries)
 		if err != nil {
 			return subjects.Document{}, err
 		}

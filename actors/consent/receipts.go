@@ -72,7 +72,16 @@ func (a receiptIssuer) receiptKeyDocument(ctx context.Context, _ subjects.Empty)
 
 // signedReceipt returns the receipt of a consent.
 func (a receiptIssuer) signedReceipt(ctx context.Context, c consentRow) (json.RawMessage, error) {
-	in, err := a.receiptInput(ctx, c)
+	entries, err := a.store.allEntries(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	return a.signedReceiptOf(ctx, c, entries)
+}
+
+// signedReceiptOf is signedReceipt for a consent whose changes have been read.
+func (a receiptIssuer) signedReceiptOf(ctx context.Context, c consentRow, entries []entryRow) (json.RawMessage, error) {
+	in, err := a.receiptInput(ctx, c, entries)
 	if err != nil {
 		return nil, err
 	}
@@ -80,11 +89,7 @@ func (a receiptIssuer) signedReceipt(ctx context.Context, c consentRow) (json.Ra
 }
 
 // receiptInput collects what a receipt of a consent says.
-func (a receiptIssuer) receiptInput(ctx context.Context, c consentRow) (receipt.Input, error) {
-	entries, err := a.store.allEntries(ctx, c.ID)
-	if err != nil {
-		return receipt.Input{}, err
-	}
+func (a receiptIssuer) receiptInput(ctx context.Context, c consentRow, entries []entryRow) (receipt.Input, error) {
 	if len(entries) == 0 { // its history is not kept as long
 		entries = []entryRow{{ID: c.ID, ConsentID: c.ID, Change: changeGranted, At: c.GrantedAt}}
 	}
@@ -106,6 +111,7 @@ func (a receiptIssuer) receiptInput(ctx context.Context, c consentRow) (receipt.
 		in.Jurisdiction = controller.Country
 	}
 	in.Events = receiptEvents(c, entries, now)
+	var err error
 	in.Ledger, err = a.receiptLedger(ctx, c, last)
 	return in, err
 }

@@ -156,7 +156,7 @@ func (p *page) fill(ctx context.Context, e *Exporter, userID string) (exhausted 
 		if full {
 			return false, nil
 		}
-		if n < readBatch {
+		if n == 0 || p.source.Read == nil && n < readBatch {
 			return true, nil
 		}
 	}

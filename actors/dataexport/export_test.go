@@ -35,7 +35,8 @@ var set = dataexport.Set{
 		{Name: "parts", Doc: "Parts.", Derived: true, Key: []string{"n", "part"}, Columns: "n part"},
 		{Name: "read", Doc: "Read.", Columns: "text", Read: func(_ context.Context, userID, after string, limit int) ([]dataexport.Record, error) {
 			list := []dataexport.Record{{Key: "a", Values: map[string]any{"text": "of " + userID}}, {Key: "b", Values: map[string]any{"text": "<&>"}}}
-			return slices.DeleteFunc(list, func(r dataexport.Record) bool { return r.Key <= after })[:min(limit, 2)], nil
+			list = slices.DeleteFunc(list, func(r dataexport.Record) bool { return r.Key <= after })
+			return list[:min(limit, len(list), 1)], nil // fewer than the limit is not the end
 		}},
 	},
 }

@@ -30,7 +30,7 @@ type Source struct {
 	Columns string
 	// Omitted are the columns that are not exported, each with the reason.
 	Omitted map[string]string
-	// Read returns records in place of a table's rows: those that come after a key, at most limit.
+	// Read returns records in place of a table's rows: some of those that come after a key, at most limit; none at the end.
 	Read func(ctx context.Context, userID, after string, limit int) ([]Record, error)
 }
 

@@ -84,6 +84,10 @@ func eachRead(ctx context.Context, s Source, userID string, after []any, add fun
 		return err
 	}
 	for _, r := range records {
+		if r.Key <= last {
+			return fmt.Errorf("the record %q does not come after %q", r.Key, last)
+		}
+		last = r.Key
 		more, err := add([]any{r.Key}, r.Values)
 		if err != nil || !more {
 			return err
