@@ -18,6 +18,8 @@ type Caller struct {
 	Roles []string
 	// Service is the calling service, from the subject that only its NATS user may publish to; empty for a user's call.
 	Service string
+	// Enrolled is the kind of the calling enrolled user, subjects.KindExtension or subjects.KindEdge, and Name its name; both empty for others.
+	Enrolled, Name string
 	// Grant is the consent under which a service acts.
 	Grant mesh.Grant
 	// Authority restricts what is done for the caller to what an API key may do: the key of the user's token, or the keys that
@@ -40,6 +42,8 @@ func (c Caller) HasRole(role string) bool { return slices.Contains(c.Roles, role
 // String identifies the caller in logs and in idempotency keys.
 func (c Caller) String() string {
 	switch {
+	case c.Enrolled != "":
+		return c.Enrolled + ":" + c.Name
 	case c.Service != "":
 		return "service:" + c.Service + "/" + c.UserID
 	case c.UserID != "":

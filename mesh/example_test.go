@@ -25,7 +25,7 @@ func embeddedMesh(ctx context.Context) (connect func(user string) (*mesh.Conn, e
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := embedded.Init(dir, []byte(mesh.RenderConf()), embedded.Options{Port: -1}); err != nil {
+	if _, err := embedded.Init(dir, embedded.Options{Port: -1}); err != nil {
 		return nil, nil, err
 	}
 	server, err := embedded.Start(ctx, dir, zap.NewNop())

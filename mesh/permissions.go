@@ -71,9 +71,7 @@ func (p *Permissions) tidy() Permissions {
 func (p *Permissions) actor(name string) {
 	p.Responses = true
 	p.Subscribe = append(p.Subscribe, subjects.EndpointsOf(name)...)
-	for _, verb := range []string{"PING", "INFO", "STATS"} {
-		p.Subscribe = append(p.Subscribe, "$SRV."+verb, "$SRV."+verb+"."+name, "$SRV."+verb+"."+name+".*")
-	}
+	p.discovery(name)
 	for _, d := range subjects.Endpoints() {
 		if d.Actor == name && d.Cancellable {
 			p.Subscribe = append(p.Subscribe, subjects.CancelPattern(name))
@@ -92,6 +90,13 @@ func (p *Permissions) actor(name string) {
 				// Servers after 2.15 acknowledge on subjects of the second form (NATS ADR-15).
 				"$JS.ACK."+id+".>", "$JS.ACK.*.*."+id+".>")
 		}
+	}
+}
+
+// discovery permits answering NATS micro's discovery as the service with the name.
+func (p *Permissions) discovery(name string) {
+	for _, verb := range []string{"PING", "INFO", "STATS"} {
+		p.Subscribe = append(p.Subscribe, "$SRV."+verb, "$SRV."+verb+"."+name, "$SRV."+verb+"."+name+".*")
 	}
 }
 

@@ -59,9 +59,9 @@ accounts {
     users: [
 `
 
-// RenderConf renders nats.conf: one account with a user for each actor, the gateway, the operator and migrate, each with the least
-// permissions that it needs. It contains no secret.
-func RenderConf() string {
+// RenderConf renders nats.conf: one account with a user for each actor, the gateway, the operator, migrate and the enrolled users, each with
+// the least permissions that it needs. It contains no secret.
+func RenderConf(enrolled ...Enrolled) string {
 	var b strings.Builder
 	var denied strings.Builder
 	for _, request := range deniedRequests {
@@ -69,15 +69,17 @@ func RenderConf() string {
 	}
 	fmt.Fprintf(&b, confHead, denied.String())
 	for _, user := range Users() {
-		renderUser(&b, user)
+		renderUser(&b, user, "$"+KeyVariable(user), PermissionsOf(user))
+	}
+	for _, e := range enrolled {
+		renderUser(&b, e.User(), e.Key, e.Permissions())
 	}
 	b.WriteString("    ]\n  }\n}\n")
 	return b.String()
 }
 
-func renderUser(b *strings.Builder, user string) {
-	p := PermissionsOf(user)
-	fmt.Fprintf(b, "      # %s\n      {\n        nkey: $%s\n        permissions: {\n", user, KeyVariable(user))
+func renderUser(b *strings.Builder, user, key string, p Permissions) {
+	fmt.Fprintf(b, "      # %s\n      {\n        nkey: %s\n        permissions: {\n", user, key)
 	renderList(b, "publish", p.Publish)
 	renderList(b, "subscribe", p.Subscribe)
 	if p.Responses {

@@ -140,8 +140,10 @@ func TestServiceSubjectsAreReservedForTheirService(t *testing.T) {
 				subject := d.ServiceSubject(service)
 				check(t, user, "publish", subject, mayPublish(t, conn, subject), service == user && d.Access.AllowsService(user))
 			}
-			edge := d.EdgeSubject("n1")
-			check(t, user, "publish", edge, mayPublish(t, conn, edge), false)
+			for _, kind := range subjects.EnrolledKinds() {
+				enrolled := d.EnrolledSubject(kind, "n1")
+				check(t, user, "publish", enrolled, mayPublish(t, conn, enrolled), false)
+			}
 		}
 		barrier := user == "auth" || user == "consent"
 		check(t, user, "publish", subjects.GuardBarrier, mayPublish(t, conn, subjects.GuardBarrier), barrier)

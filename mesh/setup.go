@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -29,27 +28,13 @@ func Setup(ctx context.Context, js *JetStream, replicas int) error {
 // keyringName is the name of the public keys in the metadata of a stream's configuration.
 const keyringName = "weft_public_keys"
 
-// PublishKeyring puts the public keys into the configuration of a stream that every user may ask for. Only migrate may change it: the server
-// checks that, unlike who publishes what a stream holds.
+// PublishKeyring publishes the public keys, as the NATS user migrate, for processes that have no file of them.
 func PublishKeyring(ctx context.Context, js *JetStream) error {
 	keys, err := json.Marshal(js.keyring)
+	if err == nil {
+		err = publishMetadata(ctx, js, keyringName, string(keys))
+	}
 	if err != nil {
-		return fmt.Errorf("encoding the public keys: %w", err)
-	}
-	stream, err := js.Stream(ctx, kv.Guards.Stream())
-	if err != nil {
-		return fmt.Errorf("publishing the public keys: %w", err)
-	}
-	config := stream.CachedInfo().Config
-	if config.Metadata[keyringName] == string(keys) {
-		return nil
-	}
-	config.Metadata = maps.Clone(config.Metadata)
-	if config.Metadata == nil {
-		config.Metadata = map[string]string{}
-	}
-	config.Metadata[keyringName] = string(keys)
-	if _, err := js.UpdateStream(ctx, config); err != nil {
 		return fmt.Errorf("publishing the public keys: %w", err)
 	}
 	return nil

@@ -53,6 +53,8 @@ type Access struct {
 	Services []string
 	// Grantless lists those of Services that need no grant from the user.
 	Grantless []string
+	// Enrolled lists the kinds of enrolled users that may call on <subject>.as.<kind>.<name>, for themselves.
+	Enrolled []string
 }
 
 // Public admits anyone.
@@ -82,6 +84,9 @@ func ServiceWithoutGrant(services ...string) Access {
 	return Access{Services: services, Grantless: services}
 }
 
+// EnrolledUsers admits enrolled users of the kinds (KindExtension, KindEdge), for themselves.
+func EnrolledUsers(kinds ...string) Access { return Access{Enrolled: kinds} }
+
 // Or returns the union of both rules. If both set Role or KeyScope, the receiver's is used.
 func (a Access) Or(b Access) Access {
 	a.Anyone = a.Anyone || b.Anyone
@@ -95,11 +100,15 @@ func (a Access) Or(b Access) Access {
 	}
 	a.Services = append(slices.Clone(a.Services), b.Services...)
 	a.Grantless = append(slices.Clone(a.Grantless), b.Grantless...)
+	a.Enrolled = append(slices.Clone(a.Enrolled), b.Enrolled...)
 	return a
 }
 
 // AllowsService reports whether the service may call.
 func (a Access) AllowsService(service string) bool { return slices.Contains(a.Services, service) }
+
+// AllowsEnrolled reports whether enrolled users of the kind may call.
+func (a Access) AllowsEnrolled(kind string) bool { return slices.Contains(a.Enrolled, kind) }
 
 // NeedsGrant reports whether the service must name a grant from the user.
 func (a Access) NeedsGrant(service string) bool { return !slices.Contains(a.Grantless, service) }
@@ -127,6 +136,9 @@ func (a Access) String() string {
 		} else {
 			who = append(who, "service "+s)
 		}
+	}
+	for _, kind := range a.Enrolled {
+		who = append(who, "enrolled "+kind)
 	}
 	return strings.Join(who, "; ")
 }

@@ -141,15 +141,16 @@ func TestCallerOf(t *testing.T) {
 	t.Parallel()
 	d := subjects.ExecuteAction.Describe()
 	for subject, want := range map[string][2]string{
-		d.Subject:                      {"", ""},
-		d.ServiceSubject("workflow"):   {"workflow", ""},
-		d.EdgeSubject("box7"):          {"", "box7"},
-		d.Subject + "x.as.workflow":    {"", ""},
-		"weft.v1.auth.login.as.nobody": {"", ""},
+		d.Subject:                              {"", ""},
+		d.ServiceSubject("workflow"):           {"", "workflow"},
+		d.EnrolledSubject("edge", "box7"):      {"edge", "box7"},
+		d.EnrolledSubject("extension", "acme"): {"extension", "acme"},
+		d.Subject + "x.as.workflow":            {"", ""},
+		"weft.v1.auth.login.as.nobody":         {"", ""},
 	} {
-		service, edge := d.CallerOf(subject)
-		if service != want[0] || edge != want[1] {
-			t.Errorf("%s: got %q %q, want %v", subject, service, edge, want)
+		kind, name := d.CallerOf(subject)
+		if kind != want[0] || name != want[1] {
+			t.Errorf("%s: got %q %q, want %v", subject, kind, name, want)
 		}
 	}
 }
@@ -159,7 +160,7 @@ func TestCallerOf(t *testing.T) {
 func TestActorsReceiveTheirCalls(t *testing.T) {
 	t.Parallel()
 	for _, d := range subjects.Endpoints() {
-		for _, subject := range []string{d.Subject, d.ServiceSubject("workflow"), d.EdgeSubject("box7")} {
+		for _, subject := range []string{d.Subject, d.ServiceSubject("workflow"), d.EnrolledSubject("edge", "box7"), d.EnrolledSubject("extension", "acme")} {
 			for _, actor := range subjects.Actors() {
 				matching := 0
 				for _, pattern := range subjects.EndpointsOf(actor) {
@@ -175,7 +176,7 @@ func TestActorsReceiveTheirCalls(t *testing.T) {
 		if !matches(subjects.AnyEndpoint, d.Subject) || matches(subjects.AnyEndpoint, d.ServiceSubject("workflow")) {
 			t.Errorf("%s: AnyEndpoint must match the plain subject only", d.Subject)
 		}
-		if !matches(d.ServicePattern(), d.ServiceSubject("workflow")) || matches(d.ServicePattern(), d.EdgeSubject("box7")) {
+		if !matches(d.ServicePattern(), d.ServiceSubject("workflow")) || matches(d.ServicePattern(), d.EnrolledSubject("edge", "box7")) {
 			t.Errorf("%s: ServicePattern must match service subjects only", d.Subject)
 		}
 	}

@@ -9,21 +9,40 @@ const (
 	jobPrefix      = "weft.job.v1."
 	deadPrefix     = "weft.dead.v1."
 	cancelPrefix   = "weft.cancel.v1."
+	functionPrefix = "weft.ext.v1."
 )
 
 // GuardBarrier is the subject of revocation barriers: auth and consent publish, and every live guard acknowledges.
 const GuardBarrier = "weft.guard.v1.barrier"
 
+// FunctionsOf matches every subject below the namespace of an extension: weft.ext.v1.<namespace>.>.
+func FunctionsOf(namespace string) string { return functionPrefix + namespace + ".>" }
+
 // CacheBarrier is the subject on which the processes of an actor tell each other whose cached rows are about to change. Each acknowledges.
 func CacheBarrier(actor string) string { return "weft.guard.v1.caches." + actor }
 
-// AnyEndpoint matches the plain subject of every endpoint, but no service or edge subject.
+// Kinds of NATS users that an operator enrolls. An enrolled user calls on <subject>.as.<kind>.<name>.
+const (
+	// KindExtension is a service of somebody else's that serves functions.
+	KindExtension = "extension"
+	// KindEdge is an edge node.
+	KindEdge = "edge"
+)
+
+// EnrolledKinds returns the kinds of enrolled users.
+func EnrolledKinds() []string { return []string{KindEdge, KindExtension} }
+
+// AnyEndpoint matches the plain subject of every endpoint, but no subject of a service or an enrolled user.
 const AnyEndpoint = endpointPrefix + "*.*"
 
-// EndpointsOf returns the subjects that an actor subscribes to: plain calls, calls by services, and calls by edge nodes.
+// EndpointsOf returns the subjects that an actor subscribes to: plain calls, calls by services, and calls by enrolled users.
 func EndpointsOf(actor string) []string {
 	all := endpointPrefix + actor + ".*"
-	return []string{all, all + ".as.*", all + ".as.edge.*"}
+	list := []string{all, all + ".as.*"}
+	for _, kind := range EnrolledKinds() {
+		list = append(list, all+".as."+kind+".*")
+	}
+	return list
 }
 
 // Actors returns the names of the actors.
@@ -44,8 +63,11 @@ func splitSubject(subject string) (actor, method string, ok bool) {
 // <subject>.as.<service>. The server allows only that service's NATS user to publish on it.
 func (d *Descriptor) ServiceSubject(service string) string { return d.Subject + ".as." + service }
 
-// EdgeSubject is the subject on which an edge node calls the endpoint: <subject>.as.edge.<node>.
-func (d *Descriptor) EdgeSubject(node string) string { return d.Subject + ".as.edge." + node }
+// EnrolledSubject is the subject on which an enrolled user calls the endpoint: <subject>.as.<kind>.<name>. The server allows only that
+// user to publish on it. With the name "*" it matches those of all users of the kind.
+func (d *Descriptor) EnrolledSubject(kind, name string) string {
+	return d.Subject + ".as." + kind + "." + name
+}
 
 // ServicePattern matches the endpoint's service subjects.
 func (d *Descriptor) ServicePattern() string { return d.Subject + ".as.*" }
@@ -62,15 +84,15 @@ func CancelledBy(actor, subject string) string {
 	return strings.TrimPrefix(subject, cancelPrefix+actor+".")
 }
 
-// CallerOf returns the service or the edge node that subject identifies, both empty for a plain call. The server's
-// permissions authenticate it.
-func (d *Descriptor) CallerOf(subject string) (service, edge string) {
+// CallerOf returns who the subject identifies: a service, with an empty kind, or an enrolled user with its kind. Both are empty for a plain
+// call. The server's permissions authenticate the caller.
+func (d *Descriptor) CallerOf(subject string) (kind, name string) {
 	rest, ok := strings.CutPrefix(subject, d.Subject+".as.")
 	if !ok {
 		return "", ""
 	}
-	if node, ok := strings.CutPrefix(rest, "edge."); ok {
-		return "", node
+	if kind, name, ok := strings.Cut(rest, "."); ok {
+		return kind, name
 	}
-	return rest, ""
+	return "", rest
 }

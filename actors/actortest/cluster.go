@@ -29,7 +29,7 @@ type Cluster struct {
 func NewCluster(t testing.TB, size int) *Cluster {
 	t.Helper()
 	c := &Cluster{Dir: t.TempDir(), servers: make([]*server.Server, size)}
-	if _, err := embedded.Init(c.Dir, []byte(mesh.RenderConf()), embedded.Options{Port: -1, Sync: embedded.SyncInterval}); err != nil {
+	if _, err := embedded.Init(c.Dir, embedded.Options{Port: -1, Sync: embedded.SyncInterval}); err != nil {
 		t.Fatalf("writing the servers' directory: %v", err)
 	}
 	routes := make([]*url.URL, size)

@@ -100,7 +100,7 @@ func (m *Mesh) RestartServer(t testing.TB) {
 	t.Helper()
 	m.StopServer(t)
 	o := embedded.Options{Port: m.port, Store: filepath.Join(m.Dir, "jetstream"), Sync: m.sync}
-	if _, err := embedded.Init(m.Dir, []byte(mesh.RenderConf()), o); err != nil {
+	if _, err := embedded.Init(m.Dir, o); err != nil {
 		t.Fatalf("writing the server's directory: %v", err)
 	}
 	server, err := embedded.Start(t.Context(), m.Dir, m.Log)

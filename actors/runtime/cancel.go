@@ -70,9 +70,9 @@ func (c *cancellations) cancel(key callKey) {
 
 // track has cancel called when the request is given up, or at once where it already is, until done is called.
 func (c *cancellations) track(d *subjects.Descriptor, subject string, h nats.Header, cancel context.CancelFunc) (done func()) {
-	service, _ := d.CallerOf(subject)
+	kind, service := d.CallerOf(subject)
 	key := callKey{service, h.Get(mesh.HeaderCallID)}
-	if !d.Cancellable || key.service == "" || key.id == "" || len(key.id) > maxCallID {
+	if !d.Cancellable || kind != "" || key.service == "" || key.id == "" || len(key.id) > maxCallID {
 		return func() {}
 	}
 	c.mu.Lock()

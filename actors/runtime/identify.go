@@ -16,8 +16,14 @@ func (r *Runtime) identify(ctx context.Context, d *subjects.Descriptor, subject 
 	if h.Get(mesh.HeaderStream) != "" {
 		return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "a message delivered by a stream is not a request")
 	}
-	if service, _ := d.CallerOf(subject); service != "" {
-		return r.identifyService(ctx, d, service, h)
+	switch kind, name := d.CallerOf(subject); {
+	case kind != "":
+		if !d.Access.AllowsEnrolled(kind) {
+			return actors.Caller{}, subjects.Errorf(subjects.CodeForbidden, "%s %s may not call %s", kind, name, d.Name())
+		}
+		return actors.Caller{Enrolled: kind, Name: name}, nil
+	case name != "":
+		return r.identifyService(ctx, d, name, h)
 	}
 	var c actors.Caller
 	if token, ok := strings.CutPrefix(h.Get(mesh.HeaderAuthorization), "Bearer "); ok {

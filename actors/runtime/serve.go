@@ -20,7 +20,7 @@ import (
 // asService is the suffix of the name of an endpoint's service subject in `nats micro info`.
 const asService = "_as_service"
 
-// serve adds an endpoint, and its service subject if services may call it.
+// serve adds an endpoint, and its subjects for services and enrolled users if such may call it.
 func (r *Runtime) serve(svc *microService, b actors.Binding) error {
 	semaphore := newBoundedSemaphore(b.Desc.Name(), b.Desc.Concurrency)
 	r.semaphores[b.Desc.Method] = semaphore
@@ -34,10 +34,16 @@ func (r *Runtime) serve(svc *microService, b actors.Binding) error {
 			}
 		})
 	}
-	if err := add(b.Desc.Method, b.Desc.Subject); err != nil || len(b.Desc.Access.Services) == 0 {
-		return err
+	err := add(b.Desc.Method, b.Desc.Subject)
+	if err == nil && len(b.Desc.Access.Services) > 0 {
+		err = add(b.Desc.Method+asService, b.Desc.ServicePattern())
 	}
-	return add(b.Desc.Method+asService, b.Desc.ServicePattern())
+	for _, kind := range b.Desc.Access.Enrolled {
+		if err == nil {
+			err = add(b.Desc.Method+"_as_"+kind, b.Desc.EnrolledSubject(kind, "*"))
+		}
+	}
+	return err
 }
 
 // endpoint is a subject of an endpoint with its handler and figures.
@@ -90,8 +96,11 @@ func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 
 // callersOf returns the NATS users that may publish a request on subject.
 func callersOf(d *subjects.Descriptor, subject string) []string {
-	if service, _ := d.CallerOf(subject); service != "" {
-		return []string{service}
+	switch kind, name := d.CallerOf(subject); {
+	case kind != "":
+		return []string{mesh.EnrolledUser(kind, name)}
+	case name != "":
+		return []string{name}
 	}
 	return []string{mesh.UserGateway, mesh.UserOperator}
 }

@@ -106,7 +106,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(
 		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
 		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), replayCommand(),
-		doctorCommand(),
+		extensionCommand(), doctorCommand(),
 		versionCommand(),
 	)
 	return root

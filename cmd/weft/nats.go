@@ -13,9 +13,6 @@ import (
 	"github.com/weftmesh/weft/mesh/embedded"
 )
 
-// natsConf is the configuration of the embedded server and what nats-init writes. It equals nats.conf in the repository.
-var natsConf = []byte(mesh.RenderConf())
-
 func natsInitCommand() *cobra.Command {
 	var options embedded.Options
 	var listen string
@@ -42,7 +39,7 @@ func natsInitCommand() *cobra.Command {
 			if options.Host, options.Port, err = serverAddress(listen); err != nil {
 				return err
 			}
-			if _, err := embedded.Init(dir, natsConf, options); err != nil {
+			if _, err := embedded.Init(dir, options); err != nil {
 				return fmt.Errorf("writing the NATS configuration: %w", err)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s. Start the server with:\n  nats-server -c %s\n",

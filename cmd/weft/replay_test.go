@@ -20,7 +20,7 @@ import (
 // A dead letter is published again as the author of its job; a letter that no actor has written is not.
 func TestReplayPublishesAsTheAuthor(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := embedded.Init(dir, natsConf, embedded.Options{Port: -1}); err != nil {
+	if _, err := embedded.Init(dir, embedded.Options{Port: -1}); err != nil {
 		t.Fatal(err)
 	}
 	server, err := embedded.Start(t.Context(), dir, zap.NewNop())

@@ -42,7 +42,7 @@ func (p *process) createMissing(ctx context.Context) error {
 			err = plan.ApplyMissing(ctx)
 		}
 		if err == nil {
-			err = mesh.PublishKeyring(ctx, conn.JS)
+			err = p.publishUsers(ctx, conn.JS)
 		}
 		if err != nil {
 			// A request without permission times out; the server reports the reason asynchronously.
@@ -125,7 +125,7 @@ func (p *process) migrateStreams(ctx context.Context, m streamMigration, out io.
 		if err := mesh.Migrate(ctx, conn, target, say, func(plan mesh.Plan) { printPlan(out, plan) }); err != nil {
 			return err
 		}
-		if err := mesh.PublishKeyring(ctx, conn.JS); err != nil {
+		if err := p.publishUsers(ctx, conn.JS); err != nil {
 			return err
 		}
 		if err := mesh.AwaitReplicas(ctx, conn, say); err != nil {

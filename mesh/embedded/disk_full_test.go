@@ -15,7 +15,7 @@ import (
 func TestServerRestartsAfterDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if _, err := Init(dir, []byte(mesh.RenderConf()), Options{Port: -1}); err != nil {
+	if _, err := Init(dir, Options{Port: -1}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Start(t.Context(), dir, zap.NewNop())

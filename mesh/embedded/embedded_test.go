@@ -21,7 +21,7 @@ import (
 
 func initFolder(t *testing.T, dir string, o embedded.Options) embedded.Keys {
 	t.Helper()
-	keys, err := embedded.Init(dir, []byte(mesh.RenderConf()), o)
+	keys, err := embedded.Init(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestInitKeepsAndProtectsKeys(t *testing.T) {
 	if _, err := embedded.LoadSeed(dir, "nobody"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the seed of an unknown user: %v", err)
 	}
-	if _, err := embedded.Init(dir, nil, embedded.Options{Sync: "sometimes"}); err == nil {
+	if _, err := embedded.Init(dir, embedded.Options{Sync: "sometimes"}); err == nil {
 		t.Error("an unknown sync is accepted")
 	}
 }
@@ -122,7 +122,7 @@ func TestInitRejectsADamagedKey(t *testing.T) {
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := embedded.Init(dir, nil, embedded.Options{}); err == nil || !strings.Contains(err.Error(), "auth") {
+	if _, err := embedded.Init(dir, embedded.Options{}); err == nil || !strings.Contains(err.Error(), "auth") {
 		t.Errorf("Init returns %v", err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "damaged" {
@@ -228,7 +228,7 @@ func TestStartReportsTheServersError(t *testing.T) {
 func TestURLOfAFreePort(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if _, err := embedded.Init(dir, []byte(mesh.RenderConf()), embedded.Options{Port: -1, Sync: embedded.SyncInterval}); err != nil {
+	if _, err := embedded.Init(dir, embedded.Options{Port: -1, Sync: embedded.SyncInterval}); err != nil {
 		t.Fatal(err)
 	}
 	if got := embedded.URL(dir); got != "" {

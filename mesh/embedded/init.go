@@ -63,10 +63,10 @@ type Options struct {
 // Keys maps users to their public nkeys.
 type Keys map[string]string
 
-// Init writes a server's folder: nats.conf with the content conf, local.conf from o, privileged.conf with mode 0600, a private nkey seed for
-// each user in keys/<user>.nk with mode 0600, and the public keys of all in keys/public.json, which every process needs. Existing keys are
-// kept; all other files are overwritten. Files are written atomically.
-func Init(dir string, conf []byte, o Options) (Keys, error) {
+// Init writes a server's folder: nats.conf, local.conf from o, privileged.conf with mode 0600, a private nkey seed for each user in
+// keys/<user>.nk with mode 0600, and the public keys of all in keys/public.json, which every process needs. Existing keys and enrolled
+// users are kept; all other files are overwritten. Files are written atomically.
+func Init(dir string, o Options) (Keys, error) {
 	o, err := o.withDefaults(dir)
 	if err != nil {
 		return nil, err
@@ -99,8 +99,8 @@ func Init(dir string, conf []byte, o Options) (Keys, error) {
 	if err := write(filepath.Join(dir, localFile), o.render(absolute, keys), 0o644); err != nil {
 		return nil, fmt.Errorf("writing %s: %w", localFile, err)
 	}
-	if err := write(filepath.Join(dir, confFile), conf, 0o644); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", confFile, err)
+	if err := writeConf(dir); err != nil {
+		return nil, err
 	}
 	return keys, nil
 }

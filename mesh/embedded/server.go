@@ -23,17 +23,19 @@ const readyTimeout = 10 * time.Second
 
 // Server is a running embedded server.
 type Server struct {
-	lock    *os.File
-	log     *serverLog
-	options *server.Options
-	// store is JetStream's folder.
-	store string
-	// stopDiskWatch ends restartAfterDiskFull, which then closes diskWatchDone.
-	stopDiskWatch context.CancelFunc
-	diskWatchDone chan struct{}
+	lock *os.File
+	log  *serverLog
+	// dir is the server's folder, and store JetStream's.
+	dir, store string
+	// stopWatching ends restartAfterDiskFull and reloadAfterChange, which watching counts.
+	stopWatching context.CancelFunc
+	watching     sync.WaitGroup
+	// conf is the file of the configuration that was loaded last.
+	conf os.FileInfo
 
-	mu   sync.Mutex
-	nats *server.Server
+	mu      sync.Mutex
+	options *server.Options
+	nats    *server.Server
 }
 
 // Start runs the server of a folder that Init has written, and returns when it accepts connections, or an error after ten seconds.
@@ -54,12 +56,14 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 	if err := removePortsFiles(dir); err != nil {
 		return nil, fmt.Errorf("removing old ports files: %w", err)
 	}
-	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
+	conf, err := os.Stat(filepath.Join(dir, confFile))
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", confFile, err)
+		return nil, fmt.Errorf("finding %s: %w", confFile, err)
 	}
-	options.NoSigs = true
-	boundMemory(options)
+	options, err := configure(dir)
+	if err != nil {
+		return nil, err
+	}
 	logger := &serverLog{
 		log: log.Named("nats").WithOptions(zap.WithCaller(false)).Sugar(), fatal: make(chan string, 1), full: make(chan struct{}, 1),
 	}
@@ -67,7 +71,7 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 	if err != nil {
 		return nil, fmt.Errorf("starting the NATS server: %w", err)
 	}
-	s := &Server{lock: lock, log: logger, options: options, store: options.StoreDir, diskWatchDone: make(chan struct{}), nats: nats}
+	s := &Server{lock: lock, log: logger, dir: dir, store: options.StoreDir, conf: conf, options: options, nats: nats}
 	if address, ok := nats.Addr().(*net.TCPAddr); ok {
 		options.Port = address.Port // keep a free port across restarts
 	}
@@ -75,11 +79,9 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 		options.HTTPPort = address.Port
 	}
 	watchCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stopDiskWatch = stop
-	go func() {
-		defer close(s.diskWatchDone)
-		s.restartAfterDiskFull(watchCtx)
-	}()
+	s.stopWatching = stop
+	s.watching.Go(func() { s.restartAfterDiskFull(watchCtx) })
+	s.watching.Go(func() { s.reloadAfterChange(watchCtx) })
 	return s, nil
 }
 
@@ -159,8 +161,8 @@ func (s *Server) MonitorURL() string {
 
 // Shutdown stops the server and returns when its state is written.
 func (s *Server) Shutdown() {
-	s.stopDiskWatch()
-	<-s.diskWatchDone
+	s.stopWatching()
+	s.watching.Wait()
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 	_ = s.lock.Close()

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/embedded"
+)
+
+// enrollment changes the users that are enrolled at NATS servers.
+type enrollment struct {
+	*process
+	// dirs are the folders of the servers: of one, or of all servers of a cluster whose files are on this machine.
+	dirs []string
+	out  io.Writer
+}
+
+// reachWithin bounds how long a command looks for a running NATS server, and reloadWithin how long servers may take to reload.
+const (
+	reachWithin  = 3 * time.Second
+	reloadWithin = 15 * time.Second
+)
+
+// addServerFlags adds the flags that newEnrollment reads.
+func addServerFlags(cmd *cobra.Command) {
+	cmd.Flags().StringSlice("server-dir", nil, "folder of the NATS server, as `weft nats-init` wrote it; several for a cluster (default <data>/nats)")
+	addNATSFlags(cmd)
+	addDataFlag(cmd)
+}
+
+// newEnrollment opens the process of a command that enrolls or revokes users. The caller must close it.
+func newEnrollment(cmd *cobra.Command) (*enrollment, error) {
+	config, err := commandConfig(cmd)
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := cmd.Flags().GetStringSlice("server-dir")
+	if err != nil {
+		return nil, err
+	}
+	if len(dirs) == 0 {
+		dirs = []string{filepath.Join(config.Data, "nats")}
+	}
+	if config.NATS.Keys == "" {
+		config.NATS.Keys = filepath.Join(dirs[0], "keys")
+	}
+	if config.NATS.URL == defaultConfig().NATS.URL {
+		config.NATS.URL = cmp.Or(embedded.URL(dirs[0]), config.NATS.URL)
+	}
+	p, err := newProcess(cmd.Context(), config, "enroll", cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	return &enrollment{process: p, dirs: dirs, out: cmd.OutOrStdout()}, nil
+}
+
+// enroll enrolls a user at all servers and returns its nkey seed.
+func (e *enrollment) enroll(ctx context.Context, kind, name string) (mesh.Enrolled, []byte, error) {
+	user, seed, err := embedded.Enroll(e.dirs[0], kind, name, time.Now())
+	if err != nil {
+		return user, nil, err
+	}
+	return user, seed, e.apply(ctx)
+}
+
+// revoke removes a user from all servers, which disconnect it.
+func (e *enrollment) revoke(ctx context.Context, kind, name string) error {
+	if err := embedded.Revoke(e.dirs[0], kind, name); err != nil {
+		return err
+	}
+	return e.apply(ctx)
+}
+
+// apply copies the users of the first folder to the others, makes the running servers reload, and publishes the users to weft's processes.
+func (e *enrollment) apply(ctx context.Context) error {
+	users, err := embedded.LoadEnrolled(e.dirs[0])
+	if err != nil {
+		return err
+	}
+	for _, dir := range e.dirs[1:] {
+		if err := embedded.Admit(dir, users); err != nil {
+			return err
+		}
+	}
+	reached, err := e.reload(ctx)
+	if err != nil || !reached {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, reloadWithin)
+	defer cancel()
+	return e.asMigrate(ctx, func(conn *mesh.Conn) error { return mesh.PublishEnrolled(ctx, conn.JS, users) })
+}
+
+// reload makes the servers read their configuration again. It reports whether there is a running one.
+func (e *enrollment) reload(ctx context.Context) (reached bool, err error) {
+	running := 0
+	for _, dir := range e.dirs {
+		own, err := embedded.Running(dir)
+		if err != nil {
+			return false, err
+		}
+		if own {
+			running++
+		}
+	}
+	if running == len(e.dirs) { // servers of weft's own read their changed files by themselves
+		return true, nil
+	}
+	sys, err := e.connectSystem()
+	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) {
+		_, err := fmt.Fprintf(e.out, "No NATS server answers at %s: the change takes effect when it starts.\n", mesh.MaskURLs(e.natsURL))
+		return false, err
+	}
+	if err != nil {
+		return false, fmt.Errorf("connecting to NATS as %s: %w", mesh.UserSystem, err)
+	}
+	defer sys.Close()
+	ctx, cancel := context.WithTimeout(ctx, reloadWithin)
+	defer cancel()
+	return true, reloadServers(ctx, sys)
+}
+
+// connectSystem connects to the system account, which may reload servers.
+func (p *process) connectSystem() (*nats.Conn, error) {
+	option, err := nats.NkeyOptionFromSeed(filepath.Join(p.keys, mesh.UserSystem+".nk"))
+	if err != nil {
+		return nil, err
+	}
+	return nats.Connect(p.natsURL, option, nats.Timeout(reachWithin))
+}
+
+// reloadServers makes every server that answers within a second reload its configuration.
+func reloadServers(ctx context.Context, sys *nats.Conn) error {
+	inbox := sys.NewInbox()
+	sub, err := sys.SubscribeSync(inbox)
+	if err != nil {
+		return fmt.Errorf("listing the NATS servers: %w", err)
+	}
+	if err := sys.PublishRequest("$SYS.REQ.SERVER.PING", inbox, nil); err != nil {
+		return fmt.Errorf("listing the NATS servers: %w", err)
+	}
+	for {
+		msg, err := sub.NextMsg(time.Second)
+		if errors.Is(err, nats.ErrTimeout) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("listing the NATS servers: %w", err)
+		}
+		var found struct {
+			Server struct{ ID, Name string } `json:"server"`
+		}
+		if err := json.Unmarshal(msg.Data, &found); err != nil {
+			return fmt.Errorf("listing the NATS servers: %w", err)
+		}
+		answer, err := sys.RequestWithContext(ctx, "$SYS.REQ.SERVER."+found.Server.ID+".RELOAD", nil)
+		if err != nil {
+			return fmt.Errorf("reloading the NATS server %s: %w", found.Server.Name, err)
+		}
+		var result struct {
+			Error *struct{ Description string } `json:"error"`
+		}
+		if err := json.Unmarshal(answer.Data, &result); err != nil {
+			return fmt.Errorf("reloading the NATS server %s: %w", found.Server.Name, err)
+		}
+		if result.Error != nil {
+			return fmt.Errorf("reloading the NATS server %s: %s", found.Server.Name, result.Error.Description)
+		}
+	}
+}
+
+// publishUsers publishes the public keys, and the enrolled users if the folder beside the keys has a list of them.
+func (p *process) publishUsers(ctx context.Context, js *mesh.JetStream) error {
+	if err := mesh.PublishKeyring(ctx, js); err != nil {
+		return err
+	}
+	users, err := embedded.LoadEnrolled(filepath.Dir(p.keys))
+	if err != nil || users == nil {
+		return err
+	}
+	return mesh.PublishEnrolled(ctx, js, users)
+}
+
+// writeSeed writes a secret to a new file that only its owner can read.
+func writeSeed(path string, seed []byte) (err error) {
+	f, err := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing the key: %w", err)
+	}
+	_, err = f.Write(append(slices.Clone(seed), '\n'))
+	return errors.Join(err, f.Sync(), f.Close())
+}

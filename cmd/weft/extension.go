@@ -1,0 +1,122 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/embedded"
+	"github.com/weftmesh/weft/subjects"
+)
+
+func extensionCommand() *cobra.Command {
+	return groupCommand("extension", "Admit services of your own, whose endpoints are functions of workflows",
+		extensionEnrollCommand(), enrolledListCommand(subjects.KindExtension, "extensions"), extensionRevokeCommand())
+}
+
+func extensionEnrollCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "enroll NAME",
+		Short: "Admit an extension and write its NATS key",
+		Long: "Makes a NATS user that may serve functions on weft.ext.v1.NAME.>, answer discovery as the service NAME, and publish events of its " +
+			"own; it may do nothing else. Writes the user's nkey seed, which is stored nowhere else, to a new file. A running server admits the user " +
+			"at once. On a cluster whose servers have their files on several machines, copy enrolled.json and nats.conf to each and reload them.",
+		Example: "  weft extension enroll acme\n  weft extension enroll acme --server-dir ./nats --out /run/secrets/acme.nk",
+		Args:    oneArgument("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := newEnrollment(cmd)
+			if err != nil {
+				return err
+			}
+			defer e.close()
+			file := cmp.Or(out, args[0]+".nk")
+			if _, err := os.Stat(file); err == nil {
+				return usageError{fmt.Errorf("%s exists already: name another file with --out", file)}
+			}
+			user, seed, err := e.enroll(cmd.Context(), subjects.KindExtension, args[0])
+			if seed == nil {
+				return err
+			}
+			if err := writeSeed(file, seed); err != nil {
+				return err
+			}
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(e.out, "Enrolled %s. Wrote its key to %s. Its functions are subjects %s, its inboxes are below %s.\n",
+				args[0], file, subjects.FunctionsOf(args[0]), mesh.InboxPrefix(user.User()))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "file to write the key to (default NAME.nk)")
+	addServerFlags(cmd)
+	return cmd
+}
+
+func extensionRevokeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "revoke NAME",
+		Short:   "Remove an extension; the server disconnects it",
+		Example: "  weft extension revoke acme",
+		Args:    oneArgument("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := newEnrollment(cmd)
+			if err != nil {
+				return err
+			}
+			defer e.close()
+			if err := e.revoke(cmd.Context(), subjects.KindExtension, args[0]); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(e.out, "Revoked %s.\n", args[0])
+			return err
+		},
+	}
+	addServerFlags(cmd)
+	return cmd
+}
+
+// enrolledListCommand lists the enrolled users of a kind.
+func enrolledListCommand(kind, plural string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the enrolled " + plural,
+		Example: "  weft " + kind + " list\n  weft " + kind + " list --json",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := newEnrollment(cmd)
+			if err != nil {
+				return err
+			}
+			defer e.close()
+			users, err := embedded.LoadEnrolled(e.dirs[0])
+			if err != nil {
+				return err
+			}
+			found := []mesh.Enrolled{}
+			for _, user := range users {
+				if user.Kind == kind {
+					found = append(found, user)
+				}
+			}
+			if asJSON {
+				return printJSON(e.out, found)
+			}
+			for _, user := range found {
+				if _, err := fmt.Fprintf(e.out, "%-32s  %s  %s\n", user.Name, user.At.Format(time.RFC3339), user.Key); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addServerFlags(cmd)
+	return cmd
+}

@@ -1,0 +1,78 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// confPoll is the interval at which a server looks whether its configuration file has changed.
+const confPoll = time.Second
+
+// Running reports whether a process runs a server with Start from the folder.
+func Running(dir string) (bool, error) {
+	lock, err := lockFolder(dir)
+	if errors.Is(err, errInUse) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	return false, lock.Close()
+}
+
+// configure reads the configuration of a folder as the server of this process runs it.
+func configure(dir string) (*server.Options, error) {
+	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", confFile, err)
+	}
+	options.NoSigs = true
+	boundMemory(options)
+	return options, nil
+}
+
+// reloadAfterChange reloads the configuration whenever nats.conf is replaced: users have been enrolled or revoked. It returns when ctx ends.
+func (s *Server) reloadAfterChange(ctx context.Context) {
+	tick := time.NewTicker(confPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		info, err := os.Stat(filepath.Join(s.dir, confFile))
+		if err != nil || os.SameFile(info, s.conf) && info.ModTime().Equal(s.conf.ModTime()) {
+			continue
+		}
+		s.conf = info
+		if err := s.Reload(); err != nil {
+			s.log.log.Errorf("reloading the NATS server's configuration: %v", err)
+		} else {
+			s.log.log.Infof("reloaded the NATS server's configuration")
+		}
+	}
+}
+
+// Reload reads the configuration and the certificates again. Clients of users that are not in it any more are disconnected. If the
+// configuration is invalid, the server keeps the one that it has.
+func (s *Server) Reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	options, err := configure(s.dir)
+	if err != nil {
+		return err
+	}
+	options.Port, options.HTTPPort = s.options.Port, s.options.HTTPPort
+	if err := s.nats.ReloadOptions(options.Clone()); err != nil {
+		return fmt.Errorf("applying the configuration: %w", err)
+	}
+	s.options = options
+	return nil
+}
