@@ -1,6 +1,9 @@
 # make explains every target; make all builds, lints and tests.
 
 SHELL := bash
+# One set of flags for the program, its tests and the linter: other flags compile every package once more.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -71,12 +74,12 @@ run-gateway: build ## Build and start the gateway alone, against NATS=nats://…
 build: ## Build bin/weft: static, stripped, without cgo
 	@test -x $(WEFT) || echo 'Building bin/weft: the first time it downloads and compiles some 700 packages, which takes one to three minutes.'
 	@# -v names each package that is compiled; they are shown as a count.
-	@CGO_ENABLED=0 go build -v -trimpath -ldflags '$(LDFLAGS)' -o $(WEFT) ./cmd/weft 2>&1 | scripts/progress.sh
+	@go build -v -ldflags '$(LDFLAGS)' -o $(WEFT) ./cmd/weft 2>&1 | scripts/progress.sh
 
 .PHONY: test
 test: $(TOOLS)/gotestsum ## Run all tests with coverage, on SQLite and on PostgreSQL (PKG=./kv/... for some)
 	@mkdir -p $(REPORTS)
-	scripts/postgres.sh with $(call gotest,test,$(PKG)) -timeout 10m -parallel $(PARALLEL) -coverprofile=$(REPORTS)/coverage.out $(GOTESTFLAGS)
+	scripts/in_memory.sh scripts/postgres.sh with $(call gotest,test,$(PKG)) -timeout 10m -parallel $(PARALLEL) -coverprofile=$(REPORTS)/coverage.out $(GOTESTFLAGS)
 	@go tool cover -func=$(REPORTS)/coverage.out | tail -n 1
 
 .PHONY: conformance
@@ -86,7 +89,7 @@ conformance: $(TOOLS)/gotestsum ## Run the tests and data that others wrote (WEF
 	@if [[ -n $${CI:-} ]]; then scripts/mail_tools.sh; fi
 	flags=$$(scripts/tagged.sh flags conformance); packages=$$(scripts/tagged.sh packages conformance); \
 		WEFT_CONFORMANCE='$(WEFT_CONFORMANCE)' \
-		scripts/postgres.sh with $(call gotest,conformance,$$packages) -count=1 -timeout 20m $(GOTESTFLAGS) $$flags
+		scripts/in_memory.sh scripts/postgres.sh with $(call gotest,conformance,$$packages) -count=1 -timeout 20m $(GOTESTFLAGS) $$flags
 
 .PHONY: specs
 specs: ## Fetch the descriptions that providers publish of their APIs into SPECS, cut to what the manifests use
@@ -138,11 +141,11 @@ install-tools: $(TOOLS)/golangci-lint $(TOOLS)/gotestsum $(TOOLS)/nats ## Build 
 
 # The tools have a module of their own, so that their dependencies do not decide ours.
 $(TOOLS)/golangci-lint: tools/go.mod tools/go.sum
-	go -C tools build -trimpath -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	go -C tools build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(TOOLS)/gotestsum: tools/go.mod tools/go.sum
-	go -C tools build -trimpath -o ../$@ gotest.tools/gotestsum
+	go -C tools build -o ../$@ gotest.tools/gotestsum
 $(TOOLS)/nats: tools/go.mod tools/go.sum
-	go -C tools build -trimpath -o ../$@ github.com/nats-io/natscli/nats
+	go -C tools build -o ../$@ github.com/nats-io/natscli/nats
 
 .PHONY: clean
 clean: ## Remove what was built; data folders stay

@@ -15,6 +15,8 @@ import (
 
 // lateness summarises the runs of the victim's schedule and deliveries.
 type lateness struct {
+	// bound is how late a run may be.
+	bound      time.Duration
 	runs, late int
 	worst      time.Duration
 }
@@ -22,7 +24,7 @@ type lateness struct {
 func (l *lateness) add(took time.Duration) {
 	l.runs++
 	l.worst = max(l.worst, took)
-	if took > lateAfter {
+	if took > l.bound {
 		l.late++
 	}
 }
@@ -32,7 +34,8 @@ const keptWithin = 30 * time.Second
 
 // checkKept checks, after a restart, everything that was acknowledged to the victim. until is when weft was asked to terminate: runs that were
 // due later may be late.
-func (v *bystander) checkKept(until time.Time) (l lateness, problems []string) {
+func (v *bystander) checkKept(until time.Time, bound time.Duration) (l lateness, problems []string) {
+	l.bound = bound
 	v.readUntilTime = time.Now().Add(keptWithin)
 	problem := func(format string, a ...any) {
 		if len(problems) < 8 {

@@ -56,7 +56,10 @@ func judgeAttack(t *testing.T, s *site, a attack, report *isolationReport) {
 	}
 	v := newBystander(t, s, startStubProvider(t, nil))
 	attackers := startAttackers(t, s, a)
-	j := &judgement{t: t, site: s, victim: v, name: a.name, report: report}
+	j := &judgement{t: t, site: s, victim: v, name: a.name, report: report, lateBound: lateAfter}
+	if a.kills {
+		j.lateBound = lateAfterKill
+	}
 	defer j.finish()
 
 	quiet, cancel := context.WithTimeout(t.Context(), quietFor)
@@ -93,10 +96,12 @@ type judgement struct {
 	name, answers        string
 	report               *isolationReport
 	quiet, during, after []sample
-	lateness             lateness
-	peak, residentAfter  int64
-	stopTook, startTook  time.Duration
-	problems             []string
+	// lateBound is how late a run may be.
+	lateBound           time.Duration
+	lateness            lateness
+	peak, residentAfter int64
+	stopTook, startTook time.Duration
+	problems            []string
 }
 
 func (j *judgement) problem(format string, a ...any) {
@@ -195,7 +200,7 @@ func (j *judgement) restart() {
 		}
 	}
 	var problems []string
-	if j.lateness, problems = j.victim.checkKept(until); len(problems) > 0 {
+	if j.lateness, problems = j.victim.checkKept(until, j.lateBound); len(problems) > 0 {
 		j.problems = append(j.problems, problems...)
 	}
 	if j.lateness.late > 0 && !isShort(j.t) {

@@ -27,6 +27,8 @@ const (
 	victimTimeout = 10 * time.Second
 	// lateAfter is how late a run, or the effect of an event, may be.
 	lateAfter = time.Second
+	// lateAfterKill is lateAfter where a worker is killed: others take over its partitions 1.2 s after its last heartbeat.
+	lateAfterKill = 2 * time.Second
 )
 
 // The victim's probes. The first two are judged by their p99, the others by lateAfter.

@@ -60,8 +60,10 @@ func extensionEnrollCommand() *cobra.Command {
 
 func extensionRevokeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "revoke NAME",
-		Short:   "Remove an extension; the server disconnects it",
+		Use:   "revoke NAME",
+		Short: "Remove an extension; the server disconnects it",
+		Long: "Removes the NATS user of an extension. A running server disconnects it at once; calls in progress fail. The name can be enrolled " +
+			"again, with another key.",
 		Example: "  weft extension revoke acme",
 		Args:    oneArgument("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -87,6 +89,7 @@ func enrolledListCommand(kind, plural string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the enrolled " + plural,
+		Long:    "Lists the enrolled " + plural + " of the NATS server in --server-dir: name, time of enrolment and public key.",
 		Example: "  weft " + kind + " list\n  weft " + kind + " list --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
