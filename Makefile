@@ -30,6 +30,8 @@ BENCH    ?= .
 DURATION ?= 10s
 IMAGE    ?= weft:$(subst +,-,$(VERSION))
 COMPOSE  ?= docker compose
+PLATFORMS ?= linux/amd64,linux/arm64
+PUSH     ?=
 WEFT_CONFORMANCE ?= $(abspath ../shared/conformance)
 SPECS    ?= build/specs
 
@@ -151,8 +153,13 @@ $(TOOLS)/nats: tools/go.mod tools/go.sum
 clean: ## Remove what was built; data folders stay
 	rm -rf bin build
 
+.PHONY: image
+image: ## Build the container images without a daemon, for docker load and podman load (IMAGE=weft:…, PLATFORMS=linux/amd64)
+	go -C tools run ./image --repo .. --out ../build/image --tag '$(IMAGE)' --version '$(VERSION)' --platforms '$(PLATFORMS)' \
+		$(if $(PUSH),--push '$(PUSH)')
+
 .PHONY: docker-build
-docker-build: ## Build the container image (IMAGE=weft:…)
+docker-build: ## Build the container image with docker (IMAGE=weft:…)
 	docker build --build-arg VERSION='$(VERSION)' --tag '$(IMAGE)' --file deploy/Dockerfile .
 
 .PHONY: docker-up

@@ -14,6 +14,7 @@
 //	asvs_test.go               deploy/asvs-level-2.yaml
 //	manifest_example_test.go   the example of docs/writing-a-provider.md
 //	natscli_test.go            the nats CLI (build tag conformance)
+//	image_test.go              the container image (build tag conformance)
 //	torture_*_test.go          processes that are killed, paused and cut off, a full disk, generated requests, users who attack others (build tag torture)
 //	bench*_test.go             the figures of the README
 package e2e_test
@@ -104,6 +105,8 @@ type program struct {
 	args []string
 	env  []string
 	dir  string
+	// attributes are of the process; nil for the usual ones.
+	attributes *syscall.SysProcAttr
 	// accepts is an address that accepts connections once the program is ready; empty means that it prints a ready line.
 	accepts string
 }
@@ -131,7 +134,7 @@ func start(p program) (*running, error) {
 	}
 	r := &running{program: p, errors: log, exited: make(chan struct{})}
 	r.cmd = exec.CommandContext(context.Background(), p.path, p.args...)
-	r.cmd.Env, r.cmd.Dir, r.cmd.Stderr = p.env, p.dir, log
+	r.cmd.Env, r.cmd.Dir, r.cmd.Stderr, r.cmd.SysProcAttr = p.env, p.dir, log, p.attributes
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", p.name, err)

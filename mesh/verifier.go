@@ -113,6 +113,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	if !ok {
 		var err error
 		if claims, err = v.parse(ctx, token, now); err != nil {
+			v.tokens.Remove(token)
 			return Claims{}, err
 		}
 	}
