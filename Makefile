@@ -16,7 +16,7 @@ TOOLS    := bin/tools
 REPORTS  := build/reports
 # The files that cmd/weft-generate writes.
 GENERATED := docs/subjects.md docs/openapi.json docs/providers.md docs/provider.schema.json docs/settings.md \
-	cmd/weft/settings/descriptions.json nats.conf
+	cmd/weft/settings/descriptions.json deploy/chart/values.schema.json nats.conf
 
 # Parameters: make test PKG=./kv/..., make torture DURATION=5m, make run ARGS='--data /srv/weft', …
 PKG      ?= ./...
@@ -83,6 +83,10 @@ test: $(TOOLS)/gotestsum ## Run all tests with coverage, on SQLite and on Postgr
 	@mkdir -p $(REPORTS)
 	scripts/in_memory.sh scripts/postgres.sh with $(call gotest,test,$(PKG)) -timeout 10m -parallel $(PARALLEL) -coverprofile=$(REPORTS)/coverage.out $(GOTESTFLAGS)
 	@go tool cover -func=$(REPORTS)/coverage.out | tail -n 1
+
+.PHONY: chart
+chart: ## Render the Helm chart with Helm's engine, and judge it by the schemas of three versions of Kubernetes
+	scripts/in_memory.sh go -C tools/chart test -count=1 ./...
 
 .PHONY: conformance
 conformance: $(TOOLS)/gotestsum ## Run the tests and data that others wrote (WEFT_CONFORMANCE=DIR)

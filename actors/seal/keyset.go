@@ -25,14 +25,22 @@ func readKeyset(path string) (*keyset.Handle, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening keyset: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
-		return nil, nil, fmt.Errorf("opening keyset: %s is readable by other users (mode %v, want 0600)", path, info.Mode().Perm())
+	if info.Mode().Perm()&^allowedMode(info) != 0 && os.PathSeparator == '/' {
+		return nil, nil, fmt.Errorf("opening keyset: %s is readable by other users (mode %v, want 0600, or 0640 if root owns it)", path, info.Mode().Perm())
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(file))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading keyset %s: %w", path, err)
 	}
 	return handle, info, nil
+}
+
+// Create creates a keyset file with a new key, unless it exists.
+func Create(path string) error {
+	if err := createKeyset(path); err != nil {
+		return fmt.Errorf("creating keyset %s: %w", path, err)
+	}
+	return nil
 }
 
 // createKeyset creates a keyset with a new key at path, complete and synced. If another process creates one first, that one is kept.

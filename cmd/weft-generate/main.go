@@ -53,16 +53,25 @@ func generate(dir string) error {
 	if err != nil {
 		return fmt.Errorf("generating the list of providers: %w", err)
 	}
-	descriptions, settings, err := settingsDocuments()
+	described, err := describeSettings()
+	if err != nil {
+		return fmt.Errorf("describing the settings: %w", err)
+	}
+	descriptions, settings, err := settingsDocuments(described)
 	if err != nil {
 		return err
 	}
+	values, err := valuesSchema(described)
+	if err != nil {
+		return fmt.Errorf("generating the schema of the chart's values: %w", err)
+	}
 	for name, content := range map[string][]byte{
 		"cmd/weft/settings/descriptions.json": descriptions, "docs/settings.md": settings,
-		"nats.conf":         []byte(mesh.RenderConf()),
-		"docs/subjects.md":  []byte(subjectsDocument()),
-		"docs/openapi.json": openapi,
-		"docs/providers.md": []byte(providers), "docs/provider.schema.json": manifest.Schema,
+		"deploy/chart/values.schema.json": values,
+		"nats.conf":                       []byte(mesh.RenderConf()),
+		"docs/subjects.md":                []byte(subjectsDocument()),
+		"docs/openapi.json":               openapi,
+		"docs/providers.md":               []byte(providers), "docs/provider.schema.json": manifest.Schema,
 	} {
 		file := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {

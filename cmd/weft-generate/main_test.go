@@ -36,7 +36,7 @@ func TestCommittedFilesAreCurrent(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || files != 7 {
+	if err != nil || files != 8 {
 		t.Errorf("%d files are generated: %v", files, err)
 	}
 }

@@ -203,11 +203,7 @@ func describeSection(comment, name string) string {
 }
 
 // settingsDocuments returns descriptions.json of package settings and docs/settings.md.
-func settingsDocuments() (descriptions, reference []byte, err error) {
-	described, err := describeSettings()
-	if err != nil {
-		return nil, nil, fmt.Errorf("describing the settings: %w", err)
-	}
+func settingsDocuments(described map[string]string) (descriptions, reference []byte, err error) {
 	if descriptions, err = json.MarshalIndent(described, "", "  "); err != nil {
 		return nil, nil, err
 	}

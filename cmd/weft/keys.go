@@ -15,7 +15,7 @@ import (
 )
 
 func keysCommand() *cobra.Command {
-	return groupCommand("keys", "Manage the keys that seal secrets at rest", keysRotateCommand())
+	return groupCommand("keys", "Manage the keys that seal secrets at rest", keysRotateCommand(), keysSecretsCommand())
 }
 
 // defaultSettle exceeds the longest call, after which no process writes a value that an older key has sealed.
