@@ -92,7 +92,7 @@ chart: ## Render the Helm chart with Helm's engine, and judge it by the schemas 
 conformance: $(TOOLS)/gotestsum ## Run the tests and data that others wrote (WEFT_CONFORMANCE=DIR)
 	@test -d '$(WEFT_CONFORMANCE)' || { echo 'no conformance data in $(WEFT_CONFORMANCE): set WEFT_CONFORMANCE' >&2; exit 1; }
 	@mkdir -p $(REPORTS)
-	@if [[ -n $${CI:-} ]]; then scripts/mail_tools.sh; fi
+	@if [[ -n $${CI:-} ]]; then scripts/conformance_tools.sh; fi
 	flags=$$(scripts/tagged.sh flags conformance); packages=$$(scripts/tagged.sh packages conformance); \
 		WEFT_CONFORMANCE='$(WEFT_CONFORMANCE)' \
 		scripts/in_memory.sh scripts/postgres.sh with $(call gotest,conformance,$$packages) -count=1 -timeout 20m $(GOTESTFLAGS) $$flags
@@ -131,13 +131,15 @@ format: $(TOOLS)/golangci-lint ## Rewrite the code as the formatters want it
 	$(TOOLS)/golangci-lint fmt
 
 .PHONY: generate
-generate: ## Write nats.conf and docs/{subjects.md,openapi.json,providers.md,provider.schema.json,settings.md}
+generate: ## Write nats.conf, docs/{subjects.md,openapi.json,providers.md,provider.schema.json,settings.md} and the dashboards
 	go run ./cmd/weft-generate
+	go -C tools run ./dashboards
 
 .PHONY: check-generated
 check-generated: ## Fail unless the generated files are what the contract generates
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; go run ./cmd/weft-generate "$$fresh"; stale=0; \
 	for file in $(GENERATED); do diff -u "$$file" "$$fresh/$$file" | head -n 40 || stale=1; done; \
+	go -C tools run ./dashboards "$$fresh/dashboards"; diff -ru deploy/monitoring/dashboards "$$fresh/dashboards" | head -n 40 || stale=1; \
 	if [[ $$stale -ne 0 ]]; then echo 'not what the contract generates: run make generate' >&2; exit 1; fi
 
 ##@ Tools and images

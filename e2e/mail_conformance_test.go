@@ -30,7 +30,7 @@ func debian(t *testing.T, program, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		t.Fatalf("%s is not installed: scripts/mail_tools.sh installs it, or apt-get install --no-install-recommends %s", program, pkg)
+		t.Fatalf("%s is not installed: scripts/conformance_tools.sh installs it, or apt-get install --no-install-recommends %s", program, pkg)
 	}
 	return path
 }

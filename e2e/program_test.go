@@ -15,6 +15,7 @@
 //	manifest_example_test.go   the example of docs/writing-a-provider.md
 //	natscli_test.go            the nats CLI (build tag conformance)
 //	image_test.go              the container image (build tag conformance)
+//	monitoring_test.go         alerts, dashboards and metrics, judged by Prometheus (build tag conformance)
 //	torture_*_test.go          processes that are killed, paused and cut off, a full disk, generated requests, users who attack others (build tag torture)
 //	bench*_test.go             the figures of the README
 package e2e_test

@@ -121,6 +121,7 @@ type Instrument struct {
 // Instrument returns the instrument of an actor's endpoint or durable. The lookup costs more than its use, so keep the result.
 func (t *Telemetry) Instrument(actor, endpoint string) *Instrument {
 	labels := prometheus.Labels{"actor": actor, "endpoint": endpoint}
+	t.panics.WithLabelValues(actor) // a series that an increase can be computed of from its first panic on
 	of := t.Requests.MustCurryWith(labels)
 	return &Instrument{ok: of.WithLabelValues("ok"), took: t.Duration.With(labels), otherwise: of}
 }

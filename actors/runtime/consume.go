@@ -56,6 +56,7 @@ type consumer struct {
 func (r *Runtime) openConsumers(ctx context.Context, workers []actors.Worker) (err error) {
 	for _, w := range workers {
 		c := &consumer{r: r, w: w, instrument: r.Telemetry.Instrument(r.service.Name, w.Consumer.Durable)}
+		r.metrics.deadLetters.WithLabelValues(w.Consumer.Durable)
 		c.durable, err = r.Conn.JS.Consumer(ctx, w.Consumer.Stream, w.Consumer.Durable)
 		if err != nil {
 			return fmt.Errorf("opening durable %s of %s: %w", w.Consumer.Durable, w.Consumer.Stream, err)
@@ -76,6 +77,7 @@ func (r *Runtime) startWorkers() (running *sync.WaitGroup) {
 			running.Go(func() { c.restarted("taking messages that were deferred", c.consumeAside) })
 		}
 		go func() { _ = wait.Every(r.work, c.w.Consumer.AckWait/3, c.keepHeld) }()
+		go func() { _ = wait.Every(r.work, lagInterval, c.observeLag) }()
 	}
 	return running
 }

@@ -38,6 +38,9 @@ func (r *Runtime) deadLetter(w actors.Worker, d *delivery, err error) error {
 	// The id is derived from a secret: if others could know it, they could have the server take this letter for a repetition of theirs.
 	id := r.Conn.JS.Token(fmt.Sprintf("%s.%s.%d", w.Consumer.Stream, w.Consumer.Durable, d.sequence))
 	_, e = r.Conn.JS.PublishMsg(ctx, &nats.Msg{Subject: w.Consumer.DeadSubject(), Data: data, Header: nats.Header{jetstream.MsgIDHeader: {id}}})
+	if e == nil {
+		r.metrics.deadLetters.WithLabelValues(w.Consumer.Durable).Inc()
+	}
 	return e
 }
 

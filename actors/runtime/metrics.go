@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"context"
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,8 +22,10 @@ const (
 
 // metrics are those of the runtimes of a process, which share a registry.
 type metrics struct {
-	deferrals *prometheus.CounterVec
-	deferred  *prometheus.GaugeVec
+	deferrals, deadLetters *prometheus.CounterVec
+	deferred               *prometheus.GaugeVec
+	// pending and unacknowledged are of each durable, as the server says.
+	pending, unacknowledged *prometheus.GaugeVec
 }
 
 func newMetrics(t *mesh.Telemetry) metrics {
@@ -34,6 +38,15 @@ func newMetrics(t *mesh.Telemetry) metrics {
 		deferred: shared(t, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weft_messages_deferred", Help: "Messages that the workers of an actor have deferred.",
 		}, []string{"actor"})),
+		deadLetters: shared(t, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_dead_letters_total", Help: "Messages that were moved to the stream DEAD, because they cannot be handled.",
+		}, []string{"durable"})),
+		pending: shared(t, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weft_durable_pending_messages", Help: "Messages of a durable that were not delivered yet, read every 15 seconds.",
+		}, []string{"durable"})),
+		unacknowledged: shared(t, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weft_durable_unacknowledged_messages", Help: "Messages of a durable that were delivered and not acknowledged yet, read every 15 seconds.",
+		}, []string{"durable"})),
 	}
 }
 
@@ -50,6 +63,21 @@ func shared[C prometheus.Collector](t *mesh.Telemetry, collector C) C {
 		panic("runtime: " + err.Error())
 	}
 	return collector
+}
+
+// lagInterval is the time between two readings of how far a durable is behind its stream.
+const lagInterval = 15 * time.Second
+
+// observeLag reads how far the durable is behind its stream.
+func (c *consumer) observeLag() {
+	ctx, cancel := context.WithTimeout(c.r.work, checkTimeout)
+	defer cancel()
+	info, err := c.durable.Info(ctx)
+	if err != nil {
+		return // readiness reports a durable that does not answer
+	}
+	c.r.metrics.pending.WithLabelValues(c.w.Consumer.Durable).Set(float64(info.NumPending))
+	c.r.metrics.unacknowledged.WithLabelValues(c.w.Consumer.Durable).Set(float64(info.NumAckPending))
 }
 
 // recovered calls f, turns a panic into an error with the stack, and counts it.

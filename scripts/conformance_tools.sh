@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs the mail servers that make conformance judges weft's mail with, where they are missing: Postfix, OpenDKIM and curl, Debian's. Neither
+# Installs what make conformance judges weft with, where it is missing: Postfix, OpenDKIM, curl and Prometheus with promtool, Debian's. No
 # server is configured or started; the tests start their own.
 set -euo pipefail
 
 missing=()
-for program in postfix opendkim curl; do
+for program in postfix opendkim curl prometheus; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 if [[ $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
-  echo "mail_tools.sh: ${missing[*]} must be installed, by root" >&2
+  echo "conformance_tools.sh: ${missing[*]} must be installed, by root" >&2
   exit 1
 fi
 apt-get update -qq
