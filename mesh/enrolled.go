@@ -30,10 +30,17 @@ type Enrolled struct {
 // MaxEnrolled bounds how many users can be enrolled: their list must fit into the metadata of a stream.
 const MaxEnrolled = 500
 
+// reservedNamespaces begin, or are, names of functions that the workflow language or weft itself defines.
+var reservedNamespaces = []string{"a2a", "approval", "asyncapi", "echo", "ext", "grpc", "http", "mcp", "openapi", "weft"}
+
 var enrolledName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
 // EnrolledUser returns the NATS user of an enrolled extension or edge node, such as edge-box7.
 func EnrolledUser(kind, name string) string { return kind + "-" + name }
+
+// FunctionInbox is the prefix of the inboxes in which the workflow actor receives what the extension of a name answers to its calls. Only
+// that extension may publish to them, besides those that have received a request.
+func FunctionInbox(name string) string { return InboxPrefix("workflow") + ".ext." + name }
 
 // User is the NATS user, such as edge-box7. It names the inbox prefix.
 func (e Enrolled) User() string { return EnrolledUser(e.Kind, e.Name) }
@@ -47,6 +54,8 @@ func (e Enrolled) Check() error {
 		return fmt.Errorf("the name %q must be a lower-case letter, then at most 31 lower-case letters, digits and hyphens", e.Name)
 	case slices.Contains(Users(), e.Name):
 		return fmt.Errorf("the name %q is one of weft's own NATS users", e.Name)
+	case e.Kind == subjects.KindExtension && slices.Contains(reservedNamespaces, e.Name):
+		return fmt.Errorf("the name %q is reserved: functions of weft's own and of the workflow language begin with it", e.Name)
 	}
 	if _, err := decodePublic(e.Key); err != nil {
 		return fmt.Errorf("the key of %s: %w", e.User(), err)
@@ -69,6 +78,8 @@ func (e Enrolled) Permissions() Permissions {
 		p.Responses = true
 		p.Subscribe = append(p.Subscribe, subjects.FunctionsOf(e.Name))
 		p.discovery(e.Name)
+		// Any number of heartbeats before an answer. The server keeps no account of replies that are permitted so.
+		p.publish(FunctionInbox(e.Name) + ".>")
 	}
 	return p.tidy()
 }

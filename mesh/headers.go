@@ -22,6 +22,17 @@ const (
 	// HeaderCallID identifies a request by a service to a cancellable endpoint. The same id on the actor's cancel subject ends its
 	// handling.
 	HeaderCallID = "Weft-Call-Id"
+	// HeaderCallKey has the call key of a call of an extension's function, the same for every attempt; HeaderCallAttempt counts the attempts
+	// of one process, from 1. HeaderCallID is then the attempt's id.
+	HeaderCallKey     = "Weft-Call-Key"
+	HeaderCallAttempt = "Weft-Call-Attempt"
+	// HeaderDeadline has when an attempt of such a call ends unless a heartbeat extends it, in RFC 3339.
+	HeaderDeadline = "Weft-Deadline"
+	// HeaderExecutionID and HeaderFunctionVersion name the execution and the version of the function.
+	HeaderExecutionID     = "Weft-Execution-Id"
+	HeaderFunctionVersion = "Weft-Function-Version"
+	// HeaderCallSignature has the signature of such a call, a compact JWS.
+	HeaderCallSignature = "Weft-Call-Signature"
 	// HeaderIdempotencyKey has the caller's idempotency key; see MaxIdempotencyKey.
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderIdempotencyReplayed marks the replay of a stored answer.

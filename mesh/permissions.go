@@ -79,8 +79,8 @@ func (p *Permissions) actor(name string) {
 	}
 	p.publish(subjects.CacheBarrier(name))
 	p.Subscribe = append(p.Subscribe, subjects.CacheBarrier(name))
-	if name == "workflow" { // partition owners take commands from their peers
-		p.publish(subjects.AnyWorkflowPartition)
+	if name == "workflow" { // partition owners take commands from their peers, and call the functions of extensions
+		p.publish(subjects.AnyWorkflowPartition, subjects.AnyFunction, subjects.ServiceInfo("*"))
 		p.Subscribe = append(p.Subscribe, subjects.AnyWorkflowPartition)
 	}
 	for _, c := range subjects.Consumers() {

@@ -18,6 +18,24 @@ const GuardBarrier = "weft.guard.v1.barrier"
 // FunctionsOf matches every subject below the namespace of an extension: weft.ext.v1.<namespace>.>.
 func FunctionsOf(namespace string) string { return functionPrefix + namespace + ".>" }
 
+// AnyFunction matches every subject of every extension.
+const AnyFunction = functionPrefix + ">"
+
+// FunctionSubject is the subject on which an extension serves a function: weft.ext.v1.<namespace>.<name>.
+func FunctionSubject(namespace, name string) string { return functionPrefix + namespace + "." + name }
+
+// CancelFunctionSubject is the subject on which the copies of an extension are told that an attempt of a call of a function is not awaited
+// any more: weft.ext.v1.<namespace>.<name>.cancel.
+func CancelFunctionSubject(namespace, name string) string {
+	return FunctionSubject(namespace, name) + ".cancel"
+}
+
+// ExtensionEventPrefix begins the types of the events of extensions, which are ext.<extension>.<event>.
+const ExtensionEventPrefix = "ext."
+
+// ServiceInfo is the subject on which the copies of a NATS micro service answer with their endpoints.
+func ServiceInfo(service string) string { return "$SRV.INFO." + service }
+
 // CacheBarrier is the subject on which the processes of an actor tell each other whose cached rows are about to change. Each acknowledges.
 func CacheBarrier(actor string) string { return "weft.guard.v1.caches." + actor }
 

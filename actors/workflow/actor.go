@@ -5,7 +5,7 @@
 // It owns
 //   - the subjects weft.v1.workflow.…;
 //   - the tables workflows, workflow_versions, workflow_secrets, schedules, schedule_runs, correlations, correlated_events,
-//     cancelled_trees, refused_starts, failure_marks and approvals, and through the engine executions, execution_histories,
+//     cancelled_trees, refused_starts, failure_marks, approvals and extensions, and through the engine executions, execution_histories,
 //     execution_limits and partitions;
 //   - the streams WORKFLOW_LOG and WORKFLOW_FEED;
 //   - the events that tell that executions have progressed or ended and that a run was refused.
@@ -30,6 +30,7 @@ import (
 	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/engine"
+	"github.com/weftmesh/weft/actors/workflow/extension"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/migrations"
 	"github.com/weftmesh/weft/subjects"
@@ -57,6 +58,8 @@ type Actor struct {
 	triggers    *triggers
 	scheduler   *scheduler
 	calls       *calls
+	extensions  *extension.Caller
+	eventRates  eventRates
 	bounds      *bounds
 }
 
@@ -78,6 +81,10 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	if a.engine, err = engine.New(ctx, a.engineOptions()); err != nil {
 		return nil, err
 	}
+	if a.extensions, err = a.newExtensions(); err != nil {
+		return nil, err
+	}
+	a.eventRates.perMinute = config.Extensions.MaxEvents
 	metrics := newMetrics(deps.Metrics)
 	a.bounds = newBounds(deps, config)
 	a.workflows = newWorkflowCache(deps.DB)
@@ -96,7 +103,7 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	}
 	a.calls = &calls{
 		Deps: deps, config: config, egress: client, engine: a.engine, executions: a.executions, approvals: a.approvals, triggers: a.triggers,
-		safety: newActionSafety(deps.Conn, deps.Now),
+		safety: newActionSafety(deps.Conn, deps.Now), extensions: a.extensions, definitions: a.definitions,
 	}
 	return a, nil
 }
@@ -108,6 +115,9 @@ func (a *Actor) engineOptions() engine.Options {
 		Definition: a.definitions.version, Environment: a.secrets.environment,
 		Dispatch: func(ctx context.Context, row engine.Row, call *machine.Call, repeated bool) (any, error) {
 			return a.calls.dispatch(ctx, row, call, repeated)
+		},
+		CallTimeout: func(ctx context.Context, row engine.Row, call *machine.Call) time.Duration {
+			return a.calls.timeout(ctx, row, call)
 		},
 		WithdrawApprovals: func(ctx context.Context, tx database.Tx, executionID string, calls []string) error {
 			return withdrawApprovals(ctx, tx, executionID, calls, a.Now())
@@ -149,12 +159,14 @@ func (a *Actor) Service() actors.Service {
 	loops["schedules"], loops["approvals"], loops["trees"] = a.scheduler.run, a.approvals.run, a.trees.run
 	loops["deleted_workflows"] = a.removeDeletedWorkflows
 	loops["retention"] = a.deleteOldExecutions
+	loops["extensions"] = a.extensions.Run
 	return actors.Service{
 		Name:     "workflow",
 		Bindings: a.bindings(),
 		Workers: []actors.Worker{
 			actors.Listen(subjects.TriggerByWebhook, a.webhookDelivered),
 			actors.Listen(subjects.PublishLifecycle, a.publishLifecycle),
+			actors.Listen(subjects.TakeExtensionEvent, a.takeExtensionEvent),
 			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.eraseUser),
 		},
 		Background: loops,
@@ -193,6 +205,9 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.ReplayFailures, a.replayFailures),
 		actors.Bind(subjects.DismissFailure, a.dismissFailure),
 		actors.Bind(subjects.PublishEvent, a.publishEvent),
+		actors.Bind(subjects.ListExtensions, a.listExtensions),
+		actors.Bind(subjects.GetExtensionKeys, a.getExtensionKeys),
+		actors.Bind(subjects.PublishExtensionEvent, a.publishExtensionEvent),
 		actors.Bind(subjects.ListSchedules, a.listSchedules),
 		actors.Bind(subjects.GetSchedule, a.getSchedule),
 		actors.Bind(subjects.PauseSchedule, a.pauseSchedule),

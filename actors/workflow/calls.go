@@ -14,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/engine"
+	"github.com/weftmesh/weft/actors/workflow/extension"
 	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
@@ -35,11 +36,21 @@ type calls struct {
 	approvals  *approvals
 	triggers   *triggers
 	safety     *actionSafety
+	extensions *extension.Caller
+	// definitions know the versions of extensions' functions that a definition was checked with.
+	definitions *definitions
 }
 
 // dispatch performs one call and returns its output. repeated: an earlier owner of the execution may have performed it. The
 // error is engine.ErrExternal if the call has started and completes later.
 func (c *calls) dispatch(ctx context.Context, row engine.Row, call *machine.Call, repeated bool) (any, error) {
+	version, err := c.pinned(ctx, row, call)
+	if err != nil {
+		return nil, err
+	}
+	if version != "" {
+		return c.callExtension(ctx, row, call, repeated, version)
+	}
 	if err := c.authorise(ctx, row, call); err != nil {
 		return nil, err
 	}

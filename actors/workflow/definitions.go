@@ -35,6 +35,8 @@ type definitions struct {
 type storedVersion struct {
 	def    *language.Workflow
 	author mesh.Authority
+	// functions are the versions of extensions' functions that the definition was checked with, by name.
+	functions map[string]string
 }
 
 type versionKey struct {
@@ -77,7 +79,11 @@ func (d *definitions) stored(ctx context.Context, workflowID string, version int
 	if len(faults) > 0 {
 		return storedVersion{}, fmt.Errorf("parsing version %d of workflow %s: %w", version, workflowID, faults)
 	}
-	stored := storedVersion{def: w, author: row.Author}
+	functions, err := row.functions()
+	if err != nil {
+		return storedVersion{}, err
+	}
+	stored := storedVersion{def: w, author: row.Author, functions: functions}
 	d.parsed.Add(key, stored)
 	return stored, nil
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/workflow/definition"
 	"github.com/weftmesh/weft/mesh"
@@ -44,14 +46,26 @@ func (a *Actor) provider(ctx context.Context, id string) *definition.Provider {
 	}
 }
 
-// listFunctions lists what a call task may name: weft's own functions, or a provider's actions if the request names one.
+// listFunctions lists what a call task may name: weft's own functions and those of extensions, or a provider's actions if the request names
+// one.
 func (a *Actor) listFunctions(ctx context.Context, r subjects.ListFunctionsRequest) (subjects.FunctionList, error) {
 	list := subjects.FunctionList{Items: []subjects.WorkflowFunction{}}
-	if r.Provider == "" {
-		list.Items = definition.BuiltInFunctions()
-		return list, nil
+	switch {
+	case r.Provider != "" && r.Extension != "":
+		return list, subjects.InvalidField("extension", "cannot be combined with provider")
+	case r.Provider == "":
+		functions, err := a.listExtensionFunctions(ctx, r.Extension)
+		if r.Extension == "" {
+			list.Items = definition.BuiltInFunctions()
+			if err != nil { // weft's own are known all the same
+				a.Log.Warn("listing the functions of extensions failed", zap.Error(err))
+				err = nil
+			}
+		}
+		list.Items = append(list.Items, functions...)
+		return list, err
 	}
-	provider, err := mesh.Call(ctx, a.Conn, subjects.GetProvider, subjects.ProviderRequest(r), mesh.As{
+	provider, err := mesh.Call(ctx, a.Conn, subjects.GetProvider, subjects.ProviderRequest{Provider: r.Provider}, mesh.As{
 		Service: true, UserID: actors.CallerFrom(ctx).UserID,
 	})
 	if err != nil {

@@ -17,7 +17,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		scheduledRuns: counter("workflow_scheduled_runs_total", "Runs of schedules by result: started, skipped, missed, refused.", "result"),
 		events: counter("workflow_events_total",
-			"Events that were matched against event schedules, by origin: published, webhook, emitted.", "origin"),
+			"Events that were matched against event schedules, by origin: published, webhook, emitted, lifecycle, extension.", "origin"),
 		approvals: counter("workflow_approvals_total", "Approval requests by result: asked, approved, rejected, expired.", "result"),
 		failures:  counter("workflow_failures_settled_total", "Failures by result: replayed, dismissed.", "result"),
 	}

@@ -18,6 +18,7 @@ const (
 	eventEmitted   = "emitted"
 	eventWebhook   = "webhook"
 	eventLifecycle = "lifecycle"
+	eventExtension = "extension"
 )
 
 // triggers routes events to the executions that listen for them and to the schedules that they start.

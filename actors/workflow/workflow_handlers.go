@@ -14,23 +14,40 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// resolve returns the workflow that a request defines and the text that its author sent, if any. Its error has every fault
-// of the definition.
-func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionRequest) (*language.Workflow, string, error) {
+// resolved is a definition that was checked.
+type resolved struct {
+	*language.Workflow
+
+	// source is the text that its author sent; empty if that was JSON.
+	source string
+	// functions are the versions of extensions' functions that it was checked with, as a version's row has them.
+	functions string
+}
+
+// resolve returns the workflow that a request defines. Its error has every fault of the definition.
+func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionRequest) (resolved, error) {
 	source, text, err := definition.ReadSource(r.Definition)
 	if err != nil {
-		return nil, "", err
+		return resolved{}, err
 	}
-	w, faults := definition.Resolve(ctx, source, a.sources(ctx))
+	sources := a.sources(ctx)
+	w, faults := definition.Resolve(ctx, source, sources)
 	if len(faults) > 0 {
-		return nil, "", definition.Error(faults)
+		return resolved{}, definition.Error(faults)
 	}
-	return w, text, nil
+	if len(sources.Pinned) == 0 {
+		return resolved{w, text, ""}, nil
+	}
+	functions, err := subjects.Encode(sources.Pinned)
+	return resolved{w, text, string(functions)}, err
 }
 
 // sources are what definitions are checked against.
 func (a *Actor) sources(ctx context.Context) definition.Sources {
-	return definition.Sources{Fetch: a.definitions.fetch, Providers: a.provider, Author: actors.CallerFrom(ctx).UserID}
+	return definition.Sources{
+		Fetch: a.definitions.fetch, Providers: a.provider, Extensions: a.extensionOf, Pinned: map[string]string{},
+		Author: actors.CallerFrom(ctx).UserID,
+	}
 }
 
 func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.WorkflowValidation, error) {
@@ -49,14 +66,14 @@ func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinit
 }
 
 func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.Workflow, error) {
-	w, text, err := a.resolve(ctx, r)
+	w, err := a.resolve(ctx, r)
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
 	row := workflowRow{
 		ID: a.NewID(), UserID: actors.CallerFrom(ctx).UserID, Name: w.Document.Name, Version: 1, CreatedAt: a.Now().UnixMicro(),
 	}
-	version := newVersion(row.ID, 1, w, text, actors.CallerFrom(ctx).Authority, a.Now())
+	version := newVersion(row.ID, 1, w, actors.CallerFrom(ctx).Authority, a.Now())
 	row.Bytes = version.size()
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		if err := a.bounds.Reserve(ctx, tx, a.bounds.workflows, row.UserID, 1); err != nil {
@@ -68,7 +85,7 @@ func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitio
 		if err := engine.Insert(ctx, tx, &row, &version); err != nil {
 			return err
 		}
-		return a.scheduler.apply(ctx, tx, row, w)
+		return a.scheduler.apply(ctx, tx, row, w.Workflow)
 	})
 	if err != nil {
 		return subjects.Workflow{}, err
@@ -77,22 +94,22 @@ func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitio
 }
 
 // updateWorkflow adds a version and makes it the current one, unless the definition is the same as that of the current one and
-// so is the API key, if any, whose scopes bind the version's scheduled runs.
+// so are the versions of extensions' functions and the API key, if any, whose scopes bind the version's scheduled runs.
 func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowRequest) (subjects.Workflow, error) {
 	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
-	w, text, err := a.resolve(ctx, subjects.WorkflowDefinitionRequest{Definition: r.Definition})
+	w, err := a.resolve(ctx, subjects.WorkflowDefinitionRequest{Definition: r.Definition})
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
 	current, err := findVersion(ctx, a.DB.DB, row.ID, row.Version)
 	author := actors.CallerFrom(ctx).Authority
-	if err != nil || current.Digest == w.Digest && current.Author == author {
+	if err != nil || current.Digest == w.Digest && current.Author == author && current.Functions == w.functions {
 		return current.resource(row.CreatedAt), err
 	}
-	next := newVersion(row.ID, row.Version+1, w, text, author, a.Now())
+	next := newVersion(row.ID, row.Version+1, w, author, a.Now())
 	if int64(next.Version) > a.bounds.versions.Limit {
 		return subjects.Workflow{}, a.bounds.Refuse(a.bounds.versions)
 	}
@@ -111,7 +128,7 @@ func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowReq
 			return err
 		}
 		row.Version = next.Version
-		return a.scheduler.apply(ctx, tx, row, w)
+		return a.scheduler.apply(ctx, tx, row, w.Workflow)
 	})
 	if err != nil {
 		return subjects.Workflow{}, err

@@ -11,7 +11,6 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/weftmesh/weft/actors/database"
-	"github.com/weftmesh/weft/actors/workflow/language"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/subjects"
@@ -49,6 +48,10 @@ type versionRow struct {
 	Definition string `bun:"definition"`
 	// Lifecycle are the types of lifecycle events that the definition may receive, space-separated.
 	Lifecycle string `bun:"lifecycle"`
+	// Functions are the versions of extensions' functions that the definition was checked with: a JSON object, by name; empty if it calls
+	// none. ExtensionEvents are the extensions whose events it may receive, space-separated, or "*".
+	Functions       string `bun:"functions"`
+	ExtensionEvents string `bun:"extension_events"`
 	// Source is the text that the author sent; empty if that was JSON.
 	Source string `bun:"source"`
 	// Author restricts the executions that schedules, events and other executions start of this version.
@@ -61,13 +64,25 @@ var summaryColumns = []string{
 	"v.workflow_id", "v.version", "v.namespace", "v.name", "v.declared", "v.title", "v.summary", "v.digest", "v.tasks", "v.created_at",
 }
 
-func newVersion(id string, version int, w *language.Workflow, source string, author mesh.Authority, now time.Time) versionRow {
+func newVersion(id string, version int, w resolved, author mesh.Authority, now time.Time) versionRow {
 	return versionRow{
 		WorkflowID: id, Version: version, Namespace: w.Document.Namespace, Name: w.Document.Name, Declared: w.Document.Version,
 		Title: machine.Storable(w.Document.Title), Summary: machine.Storable(w.Document.Summary), Digest: w.Digest, Tasks: w.Tasks(),
-		Lifecycle:  strings.Join(machine.LifecycleTypes(w), " "),
-		Definition: string(w.Canonical), Source: machine.Storable(source), Author: author, CreatedAt: now.UnixMicro(),
+		Lifecycle: strings.Join(machine.LifecycleTypes(w.Workflow), " "), Functions: w.functions,
+		ExtensionEvents: strings.Join(machine.EventNamespaces(w.Workflow, subjects.ExtensionEventPrefix), " "),
+		Definition:      string(w.Canonical), Source: machine.Storable(w.source), Author: author, CreatedAt: now.UnixMicro(),
 	}
+}
+
+// functions decodes Functions.
+func (v versionRow) functions() (versions map[string]string, err error) {
+	if v.Functions == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(v.Functions), &versions); err != nil {
+		return nil, fmt.Errorf("decoding the functions of version %d of workflow %s: %w", v.Version, v.WorkflowID, err)
+	}
+	return versions, nil
 }
 
 // versionOverhead is what a version counts besides its texts, in bytes.
@@ -75,7 +90,7 @@ const versionOverhead = 1 << 10
 
 // size is what the version counts against workflow.max_definition_bytes_per_user.
 func (v versionRow) size() int64 {
-	return int64(len(v.Definition) + len(v.Source) + len(v.Title) + len(v.Summary) + versionOverhead)
+	return int64(len(v.Definition) + len(v.Source) + len(v.Functions) + len(v.Title) + len(v.Summary) + versionOverhead)
 }
 
 // resource returns the version for its owner; createdAt is the workflow's.

@@ -58,7 +58,7 @@ func setup(t *testing.T, database actortest.Database, options ...actortest.Optio
 		release: make(chan struct{}), reached: make(chan struct{}, 16), db: database.Config(t, "workflow"),
 		keyset: filepath.Join(t.TempDir(), "keyset"),
 	}
-	b.config.StepRetryDelay = 50 * time.Millisecond
+	b.config.StepRetryDelay, b.config.Extensions.MaxWait = 50*time.Millisecond, time.Second
 	b.as = mesh.As{Token: m.Token(t, b.user)}
 	m.Consent(t, b.user, subjects.ScopeWorkflowsExecute, subjects.ScopeIntegrationsExecute)
 	b.startStubs(t, database)

@@ -48,10 +48,9 @@ func (s *Server) reloadAfterChange(ctx context.Context) {
 		case <-tick.C:
 		}
 		info, err := os.Stat(filepath.Join(s.dir, confFile))
-		if err != nil || os.SameFile(info, s.conf) && info.ModTime().Equal(s.conf.ModTime()) {
+		if err != nil || s.hasLoaded(info) {
 			continue
 		}
-		s.conf = info
 		if err := s.Reload(); err != nil {
 			s.log.log.Errorf("reloading the NATS server's configuration: %v", err)
 		} else {
@@ -60,11 +59,23 @@ func (s *Server) reloadAfterChange(ctx context.Context) {
 	}
 }
 
+// hasLoaded reports whether a file of the configuration is the one that was loaded last.
+func (s *Server) hasLoaded(info os.FileInfo) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return os.SameFile(info, s.conf) && info.ModTime().Equal(s.conf.ModTime())
+}
+
 // Reload reads the configuration and the certificates again. Clients of users that are not in it any more are disconnected. If the
 // configuration is invalid, the server keeps the one that it has.
 func (s *Server) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	info, err := os.Stat(filepath.Join(s.dir, confFile))
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", confFile, err)
+	}
+	s.conf = info // also if it is invalid: it is not tried again
 	options, err := configure(s.dir)
 	if err != nil {
 		return err

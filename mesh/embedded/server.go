@@ -30,10 +30,10 @@ type Server struct {
 	// stopWatching ends restartAfterDiskFull and reloadAfterChange, which watching counts.
 	stopWatching context.CancelFunc
 	watching     sync.WaitGroup
-	// conf is the file of the configuration that was loaded last.
-	conf os.FileInfo
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// conf is the file of the configuration that was loaded last.
+	conf    os.FileInfo
 	options *server.Options
 	nats    *server.Server
 }

@@ -63,6 +63,14 @@ func (i *inspector) callFaults(ctx context.Context, source *language.Source, w *
 			faults = append(faults, i.inputFaults(source, w, t, builtIn[name])...)
 			return
 		}
+		if input, problem, found := i.extensionFunction(ctx, name); found {
+			if problem != "" {
+				faults = append(faults, faultAt(source, t.Pointer+"/call", language.CodeReference, problem))
+			} else {
+				faults = append(faults, i.inputFaults(source, w, t, input)...)
+			}
+			return
+		}
 		input, problem := i.action(ctx, w, name, slices.Collect(maps.Keys(builtIn)))
 		if problem != "" {
 			faults = append(faults, faultAt(source, t.Pointer+"/call", language.CodeReference, problem))
@@ -149,4 +157,57 @@ func argumentFaults(source *language.Source, w *language.Workflow, t *language.T
 		faults = append(faults, faultAt(source, t.Pointer+"/with"+violation.Pointer, violation.Code, t.Call.Function+": "+violation.Message))
 	}
 	return faults
+}
+
+// Extension is what is known of an extension: the newest version of each of its functions, by name. Seen: it has run since it was enrolled.
+type Extension struct {
+	Seen      bool
+	Functions map[string]ExtensionFunction
+}
+
+// ExtensionFunction is a version of a function of an extension. One with a fault cannot be called.
+type ExtensionFunction struct {
+	Version, Fault string
+	Input          map[string]any
+}
+
+// Extensions finds an extension by its name. It returns nil if there is none, or if that cannot be found out now.
+type Extensions func(ctx context.Context, name string) *Extension
+
+// extensionFunction finds the function of an extension that a call names, and records its version. found: the name is that of an extension,
+// and of no provider. problem is then what is wrong with the call.
+func (i *inspector) extensionFunction(ctx context.Context, name string) (input map[string]any, problem string, found bool) {
+	namespace, function, dotted := strings.Cut(name, ".")
+	if i.extensions == nil || !dotted || !actionName.MatchString(name) {
+		return nil, "", false
+	}
+	if provider := i.provider(ctx, namespace); provider != nil && provider.Actions != nil {
+		return nil, "", false
+	}
+	extension, known := i.knownExtensions[namespace]
+	if !known {
+		if i.knownExtensions == nil {
+			i.knownExtensions = map[string]*Extension{}
+		}
+		extension = i.extensions(ctx, namespace)
+		i.knownExtensions[namespace] = extension
+	}
+	if extension == nil {
+		return nil, "", false
+	}
+	f, serves := extension.Functions[function]
+	switch {
+	case !extension.Seen:
+		return nil, fmt.Sprintf("the extension %q is enrolled and has never run, so that its functions are not known", namespace), true
+	case !serves:
+		names := slices.Sorted(maps.Keys(extension.Functions))
+		if suggestion := language.Suggest(function, names); suggestion != "" {
+			return nil, fmt.Sprintf("there is no function %.80q: did you mean %q?", name, namespace+"."+suggestion), true
+		}
+		return nil, fmt.Sprintf("the extension %q has no function %.80q: it has %s", namespace, function, language.Cut(strings.Join(names, ", "), 400)), true
+	case f.Fault != "":
+		return nil, fmt.Sprintf("%s cannot be called: %s", name, f.Fault), true
+	}
+	i.pinned[name] = f.Version
+	return f.Input, "", true
 }

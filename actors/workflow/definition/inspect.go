@@ -47,6 +47,11 @@ func Warnings(source []byte) language.Faults {
 type inspector struct {
 	providers Providers
 	known     map[string]*Provider
+	// extensions and pinned are those of Sources.
+	extensions Extensions
+	pinned     map[string]string
+	// knownExtensions are those that were found.
+	knownExtensions map[string]*Extension
 	// author is whose turn in the process's pool the parsing takes.
 	author string
 }

@@ -26,6 +26,10 @@ type Sources struct {
 	Fetch Fetch
 	// Providers finds the providers whose actions the definition calls; without it, actions are not checked.
 	Providers Providers
+	// Extensions finds the extensions whose functions the definition calls. The versions that it is checked with are added to Pinned, which
+	// must not be nil then, by the functions' names.
+	Extensions Extensions
+	Pinned     map[string]string
 	// Author is the user who sent the definition.
 	Author string
 }
@@ -34,7 +38,7 @@ type Sources struct {
 // returns for them; the fetched functions may refer to more. The workflow that it returns refers to nothing outside itself.
 // Faults have positions in source: those of a fetched function are at the reference to it.
 func Resolve(ctx context.Context, source []byte, sources Sources) (*language.Workflow, language.Faults) {
-	i := &inspector{providers: sources.Providers, author: sources.Author}
+	i := &inspector{providers: sources.Providers, extensions: sources.Extensions, pinned: sources.Pinned, author: sources.Author}
 	w, faults := i.inspect(ctx, source)
 	if w != nil {
 		return w, nil

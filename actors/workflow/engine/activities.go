@@ -20,8 +20,8 @@ import (
 var (
 	// ErrExternal is Dispatch's error for a call that has started and that CompleteCall will end.
 	ErrExternal = errors.New("the call is external")
-	// errAbandoned ends a call that the stopping process makes no more attempts at.
-	errAbandoned = errors.New("the process is stopping")
+	// ErrAbandoned is Dispatch's error for a call, and ends one, that the stopping process makes no more attempts at.
+	ErrAbandoned = errors.New("the process is stopping")
 	// errAccountBlocked refuses a call that was not made because its account is blocked.
 	errAccountBlocked = &subjects.Error{Code: subjects.CodeForbidden, Reason: subjects.ReasonAccountBlocked}
 )
@@ -52,6 +52,7 @@ type activityRunner struct {
 	// unblocked is Options.AwaitUnblocked.
 	unblocked  func(ctx context.Context, stop <-chan struct{}, userID string) bool
 	timeout    time.Duration
+	timeoutOf  func(ctx context.Context, row Row, call *machine.Call) time.Duration
 	retries    int
 	retryDelay time.Duration
 	now        func() time.Time
@@ -96,7 +97,7 @@ func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machin
 	}
 	result, label := callResult{id: call.ID}, "faulted"
 	switch {
-	case ctx.Err() != nil || errors.Is(err, errAbandoned) || errors.Is(err, nats.ErrConnectionClosed):
+	case ctx.Err() != nil || errors.Is(err, ErrAbandoned) || errors.Is(err, nats.ErrConnectionClosed):
 		result.abandoned, label = true, "abandoned"
 	case errors.Is(err, ErrExternal):
 		result.external, result.child, label = true, awaitedChild(call), ""
@@ -116,6 +117,9 @@ func (r *activityRunner) runUnblocked(ctx context.Context, row Row, call *machin
 // attempt makes a call within the step timeout, and again where it had no effect. It holds no slot between two attempts.
 func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Call, repeated bool, slot *callSlot) (any, error) {
 	limit := r.timeout
+	if r.timeoutOf != nil {
+		limit = r.timeoutOf(ctx, row, call)
+	}
 	if !call.Deadline.IsZero() {
 		// The timer interrupts the call first. Where the process dies meanwhile, others end what they do for the call by themselves.
 		limit = min(limit, max(0, call.Deadline.Sub(r.now()))+deadlineGrace)
@@ -131,9 +135,9 @@ func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Cal
 		pause, limited := limitPause(timed, err)
 		switch {
 		case limited: // it is no attempt
-			callNotSent(ctx)
+			CallNotSent(ctx)
 		case err == nil || attempt >= r.retries || !mayRepeat(call, err):
-			return output, r.timedOut(ctx, timed, err)
+			return output, timedOut(ctx, timed, limit, err)
 		default:
 			pause = r.retryDelay
 			attempt++
@@ -142,15 +146,15 @@ func (r *activityRunner) attempt(ctx context.Context, row Row, call *machine.Cal
 		select {
 		case <-time.After(pause):
 		case <-r.stopping:
-			return nil, errAbandoned
+			return nil, ErrAbandoned
 		case <-timed.Done():
-			return nil, r.timedOut(ctx, timed, err)
+			return nil, timedOut(ctx, timed, limit, err)
 		}
 		if !slot.acquire(timed) {
 			if r.isStopping() {
-				return nil, errAbandoned
+				return nil, ErrAbandoned
 			}
-			return nil, r.timedOut(ctx, timed, err)
+			return nil, timedOut(ctx, timed, limit, err)
 		}
 	}
 }
@@ -178,10 +182,10 @@ func (r *activityRunner) isStopping() bool {
 // deadlineGrace is how long after the earliest timeout that encloses it a call ends that nobody has interrupted.
 const deadlineGrace = time.Second
 
-// timedOut turns the end of the step timeout into the specification's timeout error.
-func (r *activityRunner) timedOut(ctx, timed context.Context, err error) error {
+// timedOut turns the end of a call's time limit into the specification's timeout error.
+func timedOut(ctx, timed context.Context, limit time.Duration, err error) error {
 	if err != nil && timed.Err() != nil && ctx.Err() == nil {
-		return machine.NewError(machine.TypeTimeout, fmt.Sprintf("the call took longer than %s", r.timeout))
+		return machine.NewError(machine.TypeTimeout, fmt.Sprintf("the call took longer than %s", limit))
 	}
 	return err
 }

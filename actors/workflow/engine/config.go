@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/weftmesh/weft/actors/workflow/extension"
 	"github.com/weftmesh/weft/mesh"
 )
 
@@ -60,6 +61,8 @@ type Config struct {
 	Retention time.Duration `koanf:"retention"`
 	// CutAfter is how many projected messages a partition's log may have before it is truncated.
 	CutAfter uint64 `koanf:"cut_after"`
+	// Extensions are the settings of the functions and events of extensions.
+	Extensions extension.Config `koanf:"extensions"`
 }
 
 // DefaultConfig are the defaults.
@@ -71,6 +74,7 @@ func DefaultConfig() Config {
 		MaxBytesPerUser: 32 << 20, MaxBytes: 96 << 20, CutAfter: 1000,
 		MaxWorkflowsPerUser: 1000, MaxVersions: 1000, MaxDefinitionBytesPerUser: 128 << 20, MaxSecretsPerUser: 100,
 		MaxSchedulesPerUser: 500, MaxApprovalsPerUser: 1000, MaxCorrelationBytesPerUser: 2 << 20, MaxRefusedStartsPerUser: 1000, Retention: 90 * 24 * time.Hour,
+		Extensions: extension.DefaultConfig(),
 	}
 }
 
@@ -104,6 +108,7 @@ func (c Config) Check() error {
 		mesh.SettingAtLeast("workflow.max_refused_starts_per_user", c.MaxRefusedStartsPerUser, 1),
 		mesh.SettingAtLeast("workflow.cut_after", c.CutAfter, 1),
 		mesh.SettingAtLeast("workflow.retention", c.Retention, 0),
+		c.Extensions.Check(),
 	)
 }
 

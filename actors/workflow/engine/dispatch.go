@@ -77,8 +77,8 @@ func (p *partition) dispatchCalls(h *execution) (outcomes []machine.Outcome, out
 	return outcomes, outstanding || len(h.inFlight) > 0
 }
 
-// callNotSent records that the call of a context had no effect, and waits to be made.
-func callNotSent(ctx context.Context) {
+// CallNotSent records that the call of a context had no effect, and waits to be made.
+func CallNotSent(ctx context.Context) {
 	if call, ok := ctx.Value(callInFlightKey{}).(*callInFlight); ok {
 		call.sent.Store(false)
 	}

@@ -52,6 +52,8 @@ type Options struct {
 	// Dispatch makes one call of an execution and returns its output. repeated: an earlier owner may have made it.
 	// ErrExternal: the call has started, and CompleteCall will end it.
 	Dispatch func(ctx context.Context, row Row, call *machine.Call, repeated bool) (any, error)
+	// CallTimeout is how long a call may take, its retries included; nil: Config.StepTimeout.
+	CallTimeout func(ctx context.Context, row Row, call *machine.Call) time.Duration
 	// WithdrawApprovals closes the approval requests of calls that are no longer outstanding, in the projection's transaction.
 	WithdrawApprovals func(ctx context.Context, tx database.Tx, executionID string, calls []string) error
 	// PendingCalls returns the calls of executions that have an open approval request, by execution.
@@ -128,7 +130,7 @@ func newEngine(o Options, transitionLimit int) *Engine {
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}
 	e.activities = activityRunner{
-		dispatch: o.Dispatch, slots: fair.Semaphore{Limit: o.Config.MaxSteps, PerUser: o.Config.MaxStepsPerUser}, timeout: o.Config.StepTimeout,
+		dispatch: o.Dispatch, slots: fair.Semaphore{Limit: o.Config.MaxSteps, PerUser: o.Config.MaxStepsPerUser}, timeout: o.Config.StepTimeout, timeoutOf: o.CallTimeout,
 		unblocked: o.AwaitUnblocked, retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
 		observe: func(result string, took time.Duration) { e.metrics.call(result, took) },
 	}

@@ -49,18 +49,37 @@ func isLifecycle(event map[string]any) bool {
 	return strings.HasPrefix(kind, lifecyclePrefix) && strings.HasPrefix(source, lifecycleSource)
 }
 
-// LifecycleTypes are the types of lifecycle events that a definition's schedule and listeners may receive.
-func LifecycleTypes(def *language.Workflow) []string {
-	var wanted []string
-	matcher, scope := newScheduleMatcher(def, time.Time{})
+// EventNamespaces are the second parts of the types of events below a prefix, such as ext., that a definition's schedule and listeners may
+// receive: acme for ext.acme.ordered. "*" alone: they may receive events of any namespace, because a filter names no literal type.
+func EventNamespaces(def *language.Workflow, prefix string) (names []string) {
+	eachFilter(def, func(filter language.EventFilter) {
+		text, isText := filter.With["type"].(string)
+		rest, below := strings.CutPrefix(text, prefix)
+		name, _, more := strings.Cut(rest, ".")
+		pattern := text // what of it may be a pattern that matches any namespace
+		if below && more && !strings.ContainsAny(text, "|^$\\") {
+			pattern = name
+		}
+		switch {
+		case !isText || language.IsExpression(text) || strings.ContainsAny(pattern, "|^$\\*+?[](){}"):
+			names = append(names, "*")
+		case below && more:
+			names = append(names, name)
+		}
+	})
+	if slices.Contains(names, "*") {
+		return []string{"*"}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// eachFilter calls visit with each filter of a definition's schedule and listeners.
+func eachFilter(def *language.Workflow, visit func(language.EventFilter)) {
 	collect := func(consumption *language.Consumption) {
 		for ; consumption != nil; consumption = consumption.Until {
 			for _, filter := range consumption.Filters {
-				for _, kind := range lifecycleTypes {
-					if matcher.mayMatchType(filter.With["type"], kind, scope) && !slices.Contains(wanted, kind) {
-						wanted = append(wanted, kind)
-					}
-				}
+				visit(filter)
 			}
 		}
 	}
@@ -70,6 +89,19 @@ func LifecycleTypes(def *language.Workflow) []string {
 	def.Each(func(task *language.Task) {
 		if task.Listen != nil {
 			collect(&task.Listen.To)
+		}
+	})
+}
+
+// LifecycleTypes are the types of lifecycle events that a definition's schedule and listeners may receive.
+func LifecycleTypes(def *language.Workflow) []string {
+	var wanted []string
+	matcher, scope := newScheduleMatcher(def, time.Time{})
+	eachFilter(def, func(filter language.EventFilter) {
+		for _, kind := range lifecycleTypes {
+			if matcher.mayMatchType(filter.With["type"], kind, scope) && !slices.Contains(wanted, kind) {
+				wanted = append(wanted, kind)
+			}
 		}
 	})
 	slices.Sort(wanted)

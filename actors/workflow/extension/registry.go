@@ -1,0 +1,363 @@
+package extension
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/mesh/compute"
+	"github.com/weftmesh/weft/subjects"
+)
+
+const (
+	// refreshEvery is the interval at which every extension is asked, saveEvery that at which an unchanged state is stored.
+	refreshEvery = 10 * time.Second
+	saveEvery    = time.Minute
+	// refreshAtOnce is how many extensions are asked at the same time.
+	refreshAtOnce = 8
+	// parsedSize is how many declarations of functions are cached.
+	parsedSize = 2048
+)
+
+// Stored is the state of an extension as it is stored. Declarations are its functions, JSON of the registry's own.
+type Stored struct {
+	Name         string
+	Versions     []string
+	Copies       int
+	Fault        string
+	Declarations json.RawMessage
+	SeenAt       time.Time
+}
+
+// Options are what a Registry works with; all are required.
+type Options struct {
+	Config Config
+	Conn   *mesh.Conn
+	Log    *zap.Logger
+	Now    func() time.Time
+	// Load returns what is stored of extensions, Save stores what is known of one.
+	Load func(ctx context.Context) ([]Stored, error)
+	Save func(ctx context.Context, s Stored) error
+}
+
+// Registry knows the enrolled extensions and their functions. It asks them for these, at intervals and when a caller needs to know.
+type Registry struct {
+	Options
+	parsed *lru.Cache[string, *Function]
+
+	mu sync.Mutex
+	// enrolled are the extensions as they were read at enrolledAt.
+	enrolled   map[string]mesh.Enrolled
+	enrolledAt time.Time
+	states     map[string]*State
+	saved      map[string]savedState
+	// unsaved is what is to be stored; wake has Run store it.
+	unsaved map[string]Stored
+	wake    chan struct{}
+	asking  map[string]chan struct{}
+	loaded  bool
+}
+
+// savedState is what was stored of an extension last.
+type savedState struct {
+	text string
+	at   time.Time
+}
+
+// NewRegistry returns a registry. It asks at intervals while Run runs.
+func NewRegistry(o Options) *Registry {
+	parsed, err := lru.New[string, *Function](parsedSize)
+	if err != nil {
+		panic("extension: a cache's size must be positive")
+	}
+	return &Registry{
+		Options: o, parsed: parsed, states: map[string]*State{}, saved: map[string]savedState{},
+		unsaved: map[string]Stored{}, wake: make(chan struct{}, 1), asking: map[string]chan struct{}{},
+	}
+}
+
+// Run asks every extension at intervals, until ctx ends.
+func (r *Registry) Run(ctx context.Context) error {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		if _, err := r.All(ctx, refreshEvery/2); err != nil && ctx.Err() == nil {
+			r.Log.Warn("looking for extensions failed", zap.Error(err))
+		}
+		for asked := false; !asked; {
+			r.save(ctx)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				asked = true
+			case <-r.wake:
+			}
+		}
+	}
+}
+
+// All returns the states of all enrolled extensions, in the order of their names, none older than age.
+func (r *Registry) All(ctx context.Context, age time.Duration) ([]*State, error) {
+	names, err := r.names(ctx, age)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]*State, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(refreshAtOnce)
+	for i, name := range names {
+		group.Go(func() error {
+			state, err := r.Find(ctx, name, age)
+			states[i] = state
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(states, func(s *State) bool { return s == nil }), nil
+}
+
+// names returns the names of the enrolled extensions, sorted, from a list that is not older than age.
+func (r *Registry) names(ctx context.Context, age time.Duration) ([]string, error) {
+	if err := r.readEnrolled(ctx, age); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.enrolled)), nil
+}
+
+// readEnrolled reads the list of the enrolled extensions, unless it is not older than age, and at first what is stored of them.
+func (r *Registry) readEnrolled(ctx context.Context, age time.Duration) error {
+	r.mu.Lock()
+	fresh, loaded := r.enrolled != nil && r.Now().Sub(r.enrolledAt) < age, r.loaded
+	r.mu.Unlock()
+	if fresh && loaded {
+		return nil
+	}
+	if !loaded {
+		if err := r.load(ctx); err != nil {
+			return err
+		}
+	}
+	at := r.Now()
+	list, err := mesh.FetchEnrolled(ctx, r.Conn.JS)
+	if err != nil {
+		return &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the enrolled extensions cannot be read", RetryAfter: subjects.RetrySoon, Cause: err}
+	}
+	enrolled := map[string]mesh.Enrolled{}
+	for _, one := range list {
+		if one.Kind == subjects.KindExtension {
+			enrolled[one.Name] = one
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.enrolled, r.enrolledAt = enrolled, at
+	return nil
+}
+
+// load reads what is stored, so that the functions of extensions that are down are known after a restart.
+func (r *Registry) load(ctx context.Context) error {
+	stored, err := r.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the stored extensions: %w", err)
+	}
+	states := map[string]*State{}
+	for _, one := range stored {
+		var list []declaration
+		if err := json.Unmarshal(one.Declarations, &list); err != nil {
+			return fmt.Errorf("decoding the functions of the extension %s: %w", one.Name, err)
+		}
+		functions, err := r.read(ctx, one.Name, list)
+		if err != nil {
+			return err
+		}
+		states[one.Name] = &State{
+			Name: one.Name, Versions: one.Versions, Functions: functions, Fault: one.Fault, SeenAt: one.SeenAt,
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.loaded {
+		r.loaded = true
+		for name, state := range states {
+			if r.states[name] == nil {
+				r.states[name] = state
+			}
+		}
+	}
+	return nil
+}
+
+// Find returns the state of an extension, not older than age; nil if none of the name is enrolled. The error is CodeUnavailable while that
+// cannot be found out.
+func (r *Registry) Find(ctx context.Context, name string, age time.Duration) (*State, error) {
+	for {
+		if err := r.readEnrolled(ctx, age); err != nil {
+			return nil, err
+		}
+		r.mu.Lock()
+		enrolled, ok := r.enrolled[name]
+		state := r.states[name]
+		if !ok {
+			delete(r.states, name)
+			stale := r.Now().Sub(r.enrolledAt) > enrolledFreshness
+			r.mu.Unlock()
+			if stale {
+				if err := r.readEnrolled(ctx, enrolledFreshness); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			return nil, nil
+		}
+		if state != nil && r.Now().Sub(state.asked) < age && state.EnrolledAt.Equal(enrolled.At) {
+			r.mu.Unlock()
+			return state, nil
+		}
+		asking := r.asking[name]
+		if asking == nil {
+			asking = make(chan struct{})
+			r.asking[name] = asking
+			r.mu.Unlock()
+			err := r.refresh(ctx, enrolled)
+			r.mu.Lock()
+			delete(r.asking, name)
+			state = r.states[name]
+			r.mu.Unlock()
+			close(asking)
+			return state, err
+		}
+		r.mu.Unlock()
+		select {
+		case <-asking:
+			age = max(age, maxAsking) // what was found out meanwhile is recent enough
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// enrolledFreshness is how old the list of the enrolled extensions may be for a name that is not in it.
+const enrolledFreshness = 250 * time.Millisecond
+
+// maxAsking is more than asking an extension takes.
+const maxAsking = 3 * time.Second
+
+// refresh asks an extension and keeps what it answers.
+func (r *Registry) refresh(ctx context.Context, enrolled mesh.Enrolled) error {
+	asked := r.Now()
+	copies, more, err := ask(ctx, r.Conn, enrolled.Name)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	before := r.states[enrolled.Name]
+	r.mu.Unlock()
+	state := &State{Name: enrolled.Name, EnrolledAt: enrolled.At, asked: asked}
+	if before != nil {
+		state.Versions, state.Functions, state.SeenAt, state.Fault = before.Versions, before.Functions, before.SeenAt, before.Fault
+	}
+	if len(copies) > 0 {
+		list, fault := declarationsOf(enrolled.Name, copies)
+		if more {
+			fault = fmt.Sprintf("the extension has more than %d copies, of which the others are not read", MaxCopies)
+		}
+		functions, err := r.read(ctx, enrolled.Name, list)
+		if err != nil {
+			return err
+		}
+		state.Up, state.Copies, state.SeenAt, state.Functions, state.Fault = true, len(copies), asked, functions, fault
+		state.Versions = versionsOf(copies)
+		if err := r.note(state, list); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.states[enrolled.Name] = state
+	return nil
+}
+
+// versionsOf returns the versions of copies, the newest first.
+func versionsOf(copies []copyInfo) []string {
+	var versions []string
+	for _, c := range copies {
+		if version := text(c.Version, 64); !slices.Contains(versions, version) {
+			versions = append(versions, version)
+		}
+	}
+	slices.SortFunc(versions, func(a, b string) int { return -compareVersions(a, b) })
+	return versions
+}
+
+// read reads declarations. Those that were read before are in a cache.
+func (r *Registry) read(ctx context.Context, namespace string, list []declaration) (functions []*Function, err error) {
+	functions = functionsOf(list, func(name string, metadata map[string]string) *Function {
+		id := namespace + "\x00" + identityOf(name, metadata)
+		if known, ok := r.parsed.Get(id); ok {
+			return known
+		}
+		f := &Function{}
+		err = errors.Join(err, compute.Default.Do(ctx, namespace, func() {
+			f = parseFunction(namespace, name, metadata, r.Config.MaxDuration)
+		}))
+		if err == nil {
+			r.parsed.Add(id, f)
+		}
+		return f
+	})
+	return functions, err
+}
+
+// note has Run store a state if it has changed, or was stored long ago. A caller that asks may be in a transaction.
+func (r *Registry) note(state *State, list []declaration) error {
+	data, err := subjects.Encode(list)
+	if err != nil {
+		return fmt.Errorf("encoding the functions of the extension %s: %w", state.Name, err)
+	}
+	text := fmt.Sprint(state.Versions, state.Copies, state.Fault, string(data))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if saved := r.saved[state.Name]; saved.text == text && state.SeenAt.Sub(saved.at) < saveEvery {
+		return nil
+	}
+	r.saved[state.Name] = savedState{text, state.SeenAt}
+	r.unsaved[state.Name] = Stored{
+		Name: state.Name, Versions: state.Versions, Copies: state.Copies, Fault: state.Fault, Declarations: data, SeenAt: state.SeenAt,
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// save stores what note has collected.
+func (r *Registry) save(ctx context.Context) {
+	r.mu.Lock()
+	unsaved := r.unsaved
+	r.unsaved = map[string]Stored{}
+	r.mu.Unlock()
+	for _, stored := range unsaved {
+		if err := r.Save(ctx, stored); err != nil && ctx.Err() == nil {
+			r.Log.Warn("storing what is known of an extension failed", zap.String("extension", stored.Name), zap.Error(err))
+			r.mu.Lock()
+			delete(r.saved, stored.Name) // the next answer is stored
+			r.mu.Unlock()
+		}
+	}
+}
