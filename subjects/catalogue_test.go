@@ -14,7 +14,7 @@ import (
 func TestEndpointsAreCallable(t *testing.T) {
 	t.Parallel()
 	for _, d := range subjects.Endpoints() {
-		if !d.Access.Anyone && !d.Access.SignedIn && len(d.Access.Services) == 0 {
+		if !d.Access.Anyone && !d.Access.SignedIn && len(d.Access.Services) == 0 && len(d.Access.Enrolled) == 0 {
 			t.Errorf("%s: nobody may call it", d.Subject)
 		}
 		if d.Path != "" && !d.Access.Anyone && !d.Access.SignedIn {
@@ -31,6 +31,11 @@ func TestEndpointsAreCallable(t *testing.T) {
 		for _, service := range d.Access.Grantless {
 			if !d.Access.AllowsService(service) {
 				t.Errorf("%s: %s needs no grant, but may not call", d.Subject, service)
+			}
+		}
+		for _, kind := range d.Access.Enrolled {
+			if !slices.Contains(subjects.EnrolledKinds(), kind) {
+				t.Errorf("%s: there are no users of the kind %s", d.Subject, kind)
 			}
 		}
 		if !slices.Contains(subjects.Actors(), d.Actor) {

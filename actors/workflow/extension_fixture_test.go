@@ -152,3 +152,14 @@ func beats(every time.Duration, n int, answer string) func(micro.Request) {
 		}
 	}
 }
+
+// silentRequest is a request whose heartbeats are not sent.
+type silentRequest struct{ micro.Request }
+
+// Respond implements micro.Request.
+func (r silentRequest) Respond(data []byte, opts ...micro.RespondOpt) error {
+	if string(data) == "+WPI" {
+		return nil
+	}
+	return r.Request.Respond(data, opts...)
+}

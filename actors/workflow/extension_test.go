@@ -58,6 +58,19 @@ func TestExtensionCalls(t *testing.T) {
 			"deep":    {meta(anything, ""), answer(strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000))},
 			"large":   {meta(anything, ""), answer(`"` + strings.Repeat("x", 300<<10) + `"`)},
 			"wrong":   {meta(anything, `{"type":"string","minLength":3}`), answer(`"no"`)},
+			"late": {meta(anything, "", "safety", "idempotent", "timeout", "1s"), func(r micro.Request) {
+				if r.Headers().Get("Weft-Call-Attempt") == "1" {
+					beats(1200*time.Millisecond, 1, `"old"`)(silentRequest{r})
+					return
+				}
+				beats(400*time.Millisecond, 1, `"new"`)(r)
+			}},
+			"flood": {meta(anything, ""), func(r micro.Request) {
+				for range 30_000 {
+					_ = r.Respond([]byte("+WPI"))
+				}
+			}},
+			"huge": {meta(anything, "", "timeout", "1s"), func(r micro.Request) { _ = r.Respond(make([]byte, 100<<20)) }},
 			"chatty": {meta(anything, ""), func(r micro.Request) {
 				for range 500 {
 					answer(`"again"`)(r)
@@ -84,6 +97,9 @@ func TestExtensionCalls(t *testing.T) {
 			"too deep":                  {call: "acme.deep", fault: "communication", status: 500, calls: 1},
 			"too large":                 {call: "acme.large", fault: "runtime", status: 500, calls: 1},
 			"another output":            {call: "acme.wrong", fault: "communication", status: 502, calls: 1},
+			"a late answer":             {call: "acme.late", output: `"new"`, calls: 2},
+			"many heartbeats":           {call: "acme.flood", fault: "communication", status: 500, calls: 1},
+			"100 MB":                    {call: "acme.huge", fault: "timeout", status: 408, calls: 1},
 			"many answers":              {call: "acme.chatty", output: `"again"`, calls: 1},
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 	"github.com/spf13/cobra"
 
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/embedded"
 )
@@ -27,10 +29,13 @@ type enrollment struct {
 	out  io.Writer
 }
 
-// reachWithin bounds how long a command looks for a running NATS server, and reloadWithin how long servers may take to reload.
+// reachWithin bounds how long a command looks for a running NATS server, and reloadWithin how long servers may take to reload and to admit
+// a new user.
 const (
 	reachWithin  = 3 * time.Second
 	reloadWithin = 15 * time.Second
+	// admitPoll is the interval at which a command looks whether a server admits a new user.
+	admitPoll = 100 * time.Millisecond
 )
 
 // addServerFlags adds the flags that newEnrollment reads.
@@ -73,6 +78,29 @@ func (e *enrollment) enroll(ctx context.Context, kind, name string) (mesh.Enroll
 		return user, nil, err
 	}
 	return user, seed, e.apply(ctx)
+}
+
+// awaitAdmitted returns when the server admits a user that was enrolled, or at once if no server runs.
+func (e *enrollment) awaitAdmitted(ctx context.Context, user mesh.Enrolled, seed []byte) error {
+	key, err := nkeys.FromSeed(seed)
+	if err != nil {
+		return fmt.Errorf("reading the new key: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, reloadWithin)
+	defer cancel()
+	for {
+		conn, err := nats.Connect(e.natsURL, nats.Nkey(user.Key, key.Sign), nats.Timeout(reachWithin), nats.NoReconnect())
+		if err == nil {
+			conn.Close()
+			return nil
+		}
+		if !errors.Is(err, nats.ErrAuthorization) {
+			return nil // there is no server to wait for
+		}
+		if err := wait.Sleep(ctx, admitPoll); err != nil {
+			return fmt.Errorf("the server does not admit %s: has its folder another configuration?", user.User())
+		}
+	}
 }
 
 // revoke removes a user from all servers, which disconnect it.

@@ -45,6 +45,9 @@ func extensionEnrollCommand() *cobra.Command {
 			if err := writeSeed(file, seed); err != nil {
 				return err
 			}
+			if err == nil {
+				err = e.awaitAdmitted(cmd.Context(), user, seed)
+			}
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,7 @@ const heartbeat = "+WPI"
 
 const (
 	// answersPending and answerBytes bound the messages of an attempt that are not read yet.
-	answersPending = 64
+	answersPending = 256
 	answerBytes    = 4 << 20
 	// signatureGrace is for how long after the deadline a signature is valid, for clocks that differ.
 	signatureGrace = time.Minute
@@ -143,7 +143,7 @@ func (c *Caller) message(ctx context.Context, call Call, f *Function, claims Cla
 // await waits for the answer of an attempt. Each heartbeat extends the deadline.
 func (c *Caller) await(ctx context.Context, f *Function, inbox *nats.Subscription) (*nats.Msg, error) {
 	end := time.Now().Add(c.config.MaxDuration)
-	heard, beats := time.Now(), 0
+	heard, beats, dropped := time.Now(), 0, false
 	for {
 		silence := f.Timeout
 		if f.Heartbeat > 0 {
@@ -153,6 +153,9 @@ func (c *Caller) await(ctx context.Context, f *Function, inbox *nats.Subscriptio
 		if end.Before(until) {
 			until = end
 		}
+		if dropped { // the answer may be among the messages that were not dropped
+			until = time.Now().Add(askQuiet)
+		}
 		waiting, cancel := context.WithDeadline(ctx, until)
 		m, err := inbox.NextMsgWithContext(waiting)
 		cancel()
@@ -161,10 +164,13 @@ func (c *Caller) await(ctx context.Context, f *Function, inbox *nats.Subscriptio
 			return nil, ctx.Err()
 		case errors.Is(err, nats.ErrNoResponders):
 			return nil, errAbsent
+		case errors.Is(err, nats.ErrSlowConsumer) && !dropped:
+			dropped = true
+			continue
+		case errors.Is(err, nats.ErrSlowConsumer), errors.Is(err, context.DeadlineExceeded) && dropped:
+			return nil, &attemptError{reasonCancelled, f.FullName() + " has sent more messages than can be read"}
 		case errors.Is(err, context.DeadlineExceeded):
 			return nil, c.silent(f, beats, !time.Now().Before(end))
-		case errors.Is(err, nats.ErrSlowConsumer):
-			return nil, &attemptError{reasonCancelled, f.FullName() + " has sent more messages than can be read"}
 		case err != nil:
 			return nil, err
 		case m.Header.Get(mesh.HeaderStream) != "":
