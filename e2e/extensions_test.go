@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,7 +16,7 @@ import (
 )
 
 // priced is a workflow that calls a function of the examples of extensions.
-const priced = `{"definition":{"document":{"dsl":"1.0.3","namespace":"shop","name":"priced","version":"1.0.0"},
+const priced = `{"definition":{"document":{"dsl":"1.0.3","namespace":"shop","name":"looked-up","version":"1.0.0"},
 	"do":[{"look":{"call":"acme.price","with":{"sku":"${ .sku }"}}}]}}`
 
 // enrollExtension enrolls the extension acme with the command, and returns the file of its key.
@@ -74,6 +75,36 @@ func usePrices(t *testing.T, user *client) {
 	}
 }
 
+// runPage makes the requests of docs/extensions.md that show an answer, in order, and compares the answers.
+func runPage(t *testing.T, weft *running, token string) {
+	t.Helper()
+	page, err := os.ReadFile("../docs/extensions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := answeredExamples(string(page))
+	if len(examples) != 3 {
+		t.Fatalf("the page has %d examples, want 3", len(examples))
+	}
+	workflow := ""
+	for _, example := range examples {
+		output := runExample(t, weft, example.script, "WEFT="+weft.ready.HTTP, "TOKEN="+token, "WORKFLOW_ID="+workflow)
+		var got, want any
+		if err := json.Unmarshal(output, &got); err != nil {
+			t.Fatalf("%s\nanswers %s: %v", example.script, output, err)
+		}
+		if err := json.Unmarshal([]byte(example.answer), &want); err != nil {
+			t.Fatalf("%s: %v", example.answer, err)
+		}
+		if difference := shown(want, got, ""); difference != "" {
+			t.Errorf("%s\nanswers %s\n%s", example.script, output, difference)
+		}
+		if object, ok := got.(map[string]any); ok && workflow == "" {
+			workflow, _ = object["id"].(string)
+		}
+	}
+}
+
 // TestExtensionInGo enrolls an extension at a running weft and serves its functions with the example in Go. Revoked, they cannot be called.
 func TestExtensionInGo(t *testing.T) {
 	t.Parallel()
@@ -87,9 +118,7 @@ func TestExtensionInGo(t *testing.T) {
 	user.grant(t, subjects.ScopeWorkflowsExecute)
 	startExtension(t, "", example, weft.ready.NATS, enrollExtension(t, weft, data))
 	usePrices(t, user)
-	if list := user.must(t, 200, "GET", "/v1/workflows/functions?extension=acme", nil); !strings.Contains(string(list.body), `"acme.report"`) {
-		t.Errorf("the functions are %s", list.body)
-	}
+	runPage(t, weft, user.token)
 	// A function that takes longer than its heartbeat interval, whose end is an event.
 	user.must(t, 201, "POST", "/v1/workflows", `{"definition":{"document":{"dsl":"1.0.3","namespace":"shop","name":"told","version":"1.0.0"},
 		"schedule":{"on":{"one":{"with":{"type":"ext.acme.reported"}}}},"do":[{"keep":{"set":"${ .[0].data }"}}]}}`)
@@ -100,7 +129,7 @@ func TestExtensionInGo(t *testing.T) {
 	}
 	err = eventually(func() (bool, string) {
 		list, err := user.do(t.Context(), "GET", "/v1/executions?limit=50", nil)
-		return strings.Count(string(list.body), `"completed"`) == 3, fmt.Sprint(string(list.body), err)
+		return strings.Count(string(list.body), `"completed"`) == 4, fmt.Sprint(string(list.body), err)
 	})
 	if err != nil {
 		t.Errorf("the event has started nothing: %v", err)

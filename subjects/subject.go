@@ -24,7 +24,7 @@ const AnyFunction = functionPrefix + ">"
 // FunctionSubject is the subject on which an extension serves a function: weft.ext.v1.<namespace>.<name>.
 func FunctionSubject(namespace, name string) string { return functionPrefix + namespace + "." + name }
 
-// CancelFunctionSubject is the subject on which the copies of an extension are told that an attempt of a call of a function is not awaited
+// CancelFunctionSubject is the subject on which the copies of an extension receive that an attempt of a call of a function is not awaited
 // any more: weft.ext.v1.<namespace>.<name>.cancel.
 func CancelFunctionSubject(namespace, name string) string {
 	return FunctionSubject(namespace, name) + ".cancel"

@@ -30,7 +30,6 @@ import (
 	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/actors/egress"
 	"github.com/weftmesh/weft/actors/workflow/engine"
-	"github.com/weftmesh/weft/actors/workflow/extension"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/migrations"
 	"github.com/weftmesh/weft/subjects"
@@ -58,8 +57,7 @@ type Actor struct {
 	triggers    *triggers
 	scheduler   *scheduler
 	calls       *calls
-	extensions  *extension.Caller
-	eventRates  eventRates
+	extensions  *extensions
 	bounds      *bounds
 }
 
@@ -81,10 +79,9 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	if a.engine, err = engine.New(ctx, a.engineOptions()); err != nil {
 		return nil, err
 	}
-	if a.extensions, err = a.newExtensions(); err != nil {
+	if a.extensions, err = newExtensions(deps, config, a.engine.Stopped()); err != nil {
 		return nil, err
 	}
-	a.eventRates.perMinute = config.Extensions.MaxEvents
 	metrics := newMetrics(deps.Metrics)
 	a.bounds = newBounds(deps, config)
 	a.workflows = newWorkflowCache(deps.DB)
@@ -97,13 +94,14 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	a.triggers = &triggers{
 		Deps: deps, config: config, engine: a.engine, definitions: a.definitions, correlator: correlator, starts: starts, metrics: metrics,
 	}
+	a.extensions.triggers = a.triggers
 	a.scheduler = &scheduler{
 		Deps: deps, engine: a.engine, definitions: a.definitions, executions: a.executions, failures: a.failures, correlator: correlator,
 		metrics: metrics, bounds: a.bounds, changed: make(chan struct{}, 1),
 	}
 	a.calls = &calls{
 		Deps: deps, config: config, egress: client, engine: a.engine, executions: a.executions, approvals: a.approvals, triggers: a.triggers,
-		safety: newActionSafety(deps.Conn, deps.Now), extensions: a.extensions, definitions: a.definitions,
+		safety: newActionSafety(deps.Conn, deps.Now), extensions: a.extensions.Caller, definitions: a.definitions,
 	}
 	return a, nil
 }
@@ -166,7 +164,7 @@ func (a *Actor) Service() actors.Service {
 		Workers: []actors.Worker{
 			actors.Listen(subjects.TriggerByWebhook, a.webhookDelivered),
 			actors.Listen(subjects.PublishLifecycle, a.publishLifecycle),
-			actors.Listen(subjects.TakeExtensionEvent, a.takeExtensionEvent),
+			actors.Listen(subjects.TakeExtensionEvent, a.extensions.takeEvent),
 			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.eraseUser),
 		},
 		Background: loops,
@@ -205,9 +203,9 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.ReplayFailures, a.replayFailures),
 		actors.Bind(subjects.DismissFailure, a.dismissFailure),
 		actors.Bind(subjects.PublishEvent, a.publishEvent),
-		actors.Bind(subjects.ListExtensions, a.listExtensions),
-		actors.Bind(subjects.GetExtensionKeys, a.getExtensionKeys),
-		actors.Bind(subjects.PublishExtensionEvent, a.publishExtensionEvent),
+		actors.Bind(subjects.ListExtensions, a.extensions.list),
+		actors.Bind(subjects.GetExtensionKeys, a.extensions.getKeys),
+		actors.Bind(subjects.PublishExtensionEvent, a.extensions.publishEvent),
 		actors.Bind(subjects.ListSchedules, a.listSchedules),
 		actors.Bind(subjects.GetSchedule, a.getSchedule),
 		actors.Bind(subjects.PauseSchedule, a.pauseSchedule),

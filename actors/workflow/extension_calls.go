@@ -19,10 +19,10 @@ import (
 // versionFreshness is how old what is known of an extension may be when a definition is checked or its functions are listed.
 const versionFreshness = 250 * time.Millisecond
 
-// extensionOf returns what a definition's calls of an extension are checked against; nil if there is no such extension, or if that cannot
+// known returns what a definition's calls of an extension are checked against; nil if there is no such extension, or if that cannot
 // be found out.
-func (a *Actor) extensionOf(ctx context.Context, name string) *definition.Extension {
-	state, err := a.extensions.Find(ctx, name, versionFreshness)
+func (x *extensions) known(ctx context.Context, name string) *definition.Extension {
+	state, err := x.Find(ctx, name, versionFreshness)
 	if err != nil || state == nil {
 		return nil
 	}
@@ -102,17 +102,17 @@ func (c *calls) validate(ctx context.Context, row engine.Row, size int, validati
 	return refused
 }
 
-// listExtensionFunctions lists the functions of extensions: of one with their schemas, of all without the schemas that do not fit.
-func (a *Actor) listExtensionFunctions(ctx context.Context, name string) ([]subjects.WorkflowFunction, error) {
+// listFunctions lists the functions of extensions: of one with their schemas, of all without the schemas that do not fit.
+func (x *extensions) listFunctions(ctx context.Context, name string) ([]subjects.WorkflowFunction, error) {
 	var states []*extension.State
 	if name == "" {
-		all, err := a.extensions.All(ctx, 10*versionFreshness)
+		all, err := x.All(ctx, 10*versionFreshness)
 		if err != nil {
 			return nil, err
 		}
 		states = all
 	} else {
-		state, err := a.extensions.Find(ctx, name, versionFreshness)
+		state, err := x.Find(ctx, name, versionFreshness)
 		if err != nil {
 			return nil, err
 		}

@@ -51,51 +51,51 @@ func (r *eventRates) allow(name string, now time.Time) (retryAfter time.Duration
 	return 0, true
 }
 
-// publishExtensionEvent stores an event of an extension's. A worker routes it.
-func (a *Actor) publishExtensionEvent(ctx context.Context, r subjects.PublishExtensionEventRequest) (subjects.PublishedExtensionEvent, error) {
+// publishEvent stores an event of an extension's. A worker routes it.
+func (x *extensions) publishEvent(ctx context.Context, r subjects.PublishExtensionEventRequest) (subjects.PublishedExtensionEvent, error) {
 	name := actors.CallerFrom(ctx).Name
 	kind := subjects.ExtensionEventPrefix + name + "." + r.Event
-	if len(r.Data) > a.config.MaxInput {
-		return subjects.PublishedExtensionEvent{}, errEventTooLarge(len(r.Data), a.config.MaxInput)
+	if len(r.Data) > x.config.MaxInput {
+		return subjects.PublishedExtensionEvent{}, errEventTooLarge(len(r.Data), x.config.MaxInput)
 	}
 	if len(r.Data) > 0 {
 		if _, err := language.DecodeStrict(r.Data); err != nil {
 			return subjects.PublishedExtensionEvent{}, subjects.InvalidField("data", "cannot be read: %v", err)
 		}
 	}
-	if wait, allowed := a.eventRates.allow(name, a.Now()); !allowed {
+	if wait, allowed := x.rates.allow(name, x.Now()); !allowed {
 		return subjects.PublishedExtensionEvent{}, &subjects.Error{
-			Code: subjects.CodeRateLimited, Detail: fmt.Sprintf("an extension may publish %d events a minute", a.config.Extensions.MaxEvents),
+			Code: subjects.CodeRateLimited, Detail: fmt.Sprintf("an extension may publish %d events a minute", x.config.Extensions.MaxEvents),
 			RetryAfter: max(wait, time.Second),
 		}
 	}
-	e := subjects.ExtensionEvent{Extension: name, ID: r.ID, Event: r.Event, Time: a.Now().UTC(), Data: r.Data}
+	e := subjects.ExtensionEvent{Extension: name, ID: r.ID, Event: r.Event, Time: x.Now().UTC(), Data: r.Data}
 	if r.Time != nil {
 		e.Time = r.Time.UTC()
 	}
-	err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return a.addExtensionEvents(ctx, tx, e, r.UserID) })
+	err := x.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return x.addEvents(ctx, tx, e, r.UserID) })
 	return subjects.PublishedExtensionEvent{ID: r.ID, Type: kind}, err
 }
 
-// addExtensionEvents adds an event of an extension's to the outbox, for each of some users; the user "" stands for all who listen.
-func (a *Actor) addExtensionEvents(ctx context.Context, tx database.Tx, e subjects.ExtensionEvent, users ...string) error {
+// addEvents adds an event of an extension's to the outbox, for each of some users; the user "" stands for all who listen.
+func (x *extensions) addEvents(ctx context.Context, tx database.Tx, e subjects.ExtensionEvent, users ...string) error {
 	messages := make([]outbox.Message, 0, len(users))
 	for _, user := range users {
 		id := "ext." + derivedID(e.Extension, "extension event/"+e.Event+"\x00"+e.ID+"\x00"+user)
-		data, err := subjects.Encode(subjects.ExtensionEventPublished.New(id, user, a.Now(), e))
+		data, err := subjects.Encode(subjects.ExtensionEventPublished.New(id, user, x.Now(), e))
 		if err != nil {
 			return fmt.Errorf("encoding an event: %w", err)
 		}
 		messages = append(messages, outbox.Message{ID: id, Subject: subjects.ExtensionEventPublished.Subject, Key: id, Data: data})
 	}
-	return a.Outbox.Add(ctx, tx, messages...)
+	return x.Outbox.Add(ctx, tx, messages...)
 }
 
-// takeExtensionEvent routes an event of an extension's to the workflows of its user. One that names no user becomes an event for each user
+// takeEvent routes an event of an extension's to the workflows of its user. One that names no user becomes an event for each user
 // whose workflows may receive events of the extension. The event's source and id identify it, so that a repetition starts nothing again.
-func (a *Actor) takeExtensionEvent(ctx context.Context, e subjects.Envelope[subjects.ExtensionEvent]) error {
+func (x *extensions) takeEvent(ctx context.Context, e subjects.Envelope[subjects.ExtensionEvent]) error {
 	if e.UserID == "" {
-		return a.spreadExtensionEvent(ctx, e.Data)
+		return x.spreadEvent(ctx, e.Data)
 	}
 	event := cloudEvent{
 		"specversion": "1.0", "id": e.Data.ID, "source": "/extensions/" + e.Data.Extension,
@@ -108,22 +108,22 @@ func (a *Actor) takeExtensionEvent(ctx context.Context, e subjects.Envelope[subj
 		}
 		event["datacontenttype"], event["data"] = "application/json", value
 	}
-	_, _, err := a.triggers.route(ctx, e.UserID, event, engine.Origin{}, eventExtension)
+	_, _, err := x.triggers.route(ctx, e.UserID, event, engine.Origin{}, eventExtension)
 	return err
 }
 
-// spreadExtensionEvent adds an event for each user whose workflows may receive events of the extension.
-func (a *Actor) spreadExtensionEvent(ctx context.Context, e subjects.ExtensionEvent) error {
+// spreadEvent adds an event for each user whose workflows may receive events of the extension.
+func (x *extensions) spreadEvent(ctx context.Context, e subjects.ExtensionEvent) error {
 	batch := max(1, min(listenerBatch, listenerBytes/(len(e.Data)+1)))
 	for after := ""; ; {
-		users, err := listenersToExtension(ctx, a.DB.DB, e.Extension, after, batch)
+		users, err := listenersToExtension(ctx, x.DB.DB, e.Extension, after, batch)
 		if err != nil {
 			return database.Classify(err)
 		}
 		if len(users) == 0 {
 			return nil
 		}
-		err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return a.addExtensionEvents(ctx, tx, e, users...) })
+		err = x.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return x.addEvents(ctx, tx, e, users...) })
 		if err != nil || len(users) < batch {
 			return err
 		}

@@ -85,7 +85,7 @@ func TestExtensionEvents(t *testing.T) {
 		for request, want := range map[string]string{
 			`{"id":"","event":"ordered"}`: "invalid", `{"id":"1","event":"Ordered"}`: "invalid", `{"id":"1","event":"a..b"}`: "invalid",
 			`{"id":"1","event":"a","user_id":"x"}`: "invalid", `{"id":"1","event":"a","more":1}`: "invalid",
-			`{"id":"1","event":"a","data":{"a":1,"a":2}}`: "invalid",
+			`{"id":"1","event":"a","data":{"a":1,"a":2}}`:                          "invalid",
 			`{"id":"1","event":"a","data":"` + strings.Repeat("x", 300<<10) + `"}`: "too_large",
 		} {
 			if code := publishAs(t, acme, "acme", request); code != want {

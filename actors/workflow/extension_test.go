@@ -84,7 +84,7 @@ func TestExtensionCalls(t *testing.T) {
 			"price":                     {call: "acme.price, with: {sku: a1}", output: `{"price":12.5}`, calls: 1},
 			"arguments of an execution": {call: "acme.price, with: {sku: '${ .n }'}", fault: "validation", status: 400, calls: -1},
 			"a failure is repeated":     {call: "acme.flaky", output: `"done"`, calls: 3},
-			"not begun is repeated":     {call: "acme.busy", output: `"done"`, calls: 2},
+			"not started is repeated":   {call: "acme.busy", output: `"done"`, calls: 2},
 			"write-once is not":         {call: "acme.once", fault: "communication", status: 500, calls: 1},
 			"4xx is not":                {call: "acme.reject", fault: "communication", status: 404, calls: 1},
 			"a code of its own":         {call: "acme.code", fault: "communication", status: 500, calls: 1},
@@ -119,7 +119,7 @@ func TestExtensionCalls(t *testing.T) {
 				}
 				if function == "slow" {
 					if reason := acme.cancelled(t, acme.received("slow")[0].Get("Weft-Call-Id")); reason != "timeout" {
-						t.Errorf("the copies were told %q", reason)
+						t.Errorf("the copies received %q", reason)
 					}
 				}
 			})
@@ -130,7 +130,7 @@ func TestExtensionCalls(t *testing.T) {
 			actortest.Eventually(t, "the function is called", func() bool { return acme.count("hang") == 1 })
 			call(t, b, subjects.CancelExecution, subjects.ExecutionControlRequest{ExecutionID: e.ID})
 			if reason := acme.cancelled(t, acme.received("hang")[0].Get("Weft-Call-Id")); reason != "cancelled" {
-				t.Errorf("the copies were told %q", reason)
+				t.Errorf("the copies received %q", reason)
 			}
 		})
 	})
@@ -278,7 +278,7 @@ func TestExtensionVersions(t *testing.T) {
 			return call(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: w.ID, Timeout: 30})
 		}
 		wantOutput(t, execute(), `1`)
-		// Both are served: the definition's version goes on.
+		// Both are served: the definition's version is still called.
 		acme.run(t, "1.10.0", map[string]served{"f": {meta(two, "", "summary", "Two."), answer(`1`)}})
 		wantOutput(t, execute(), `1`)
 		stop()

@@ -10,33 +10,46 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// newExtensions returns the caller of extensions, with the registry of what they serve.
-func (a *Actor) newExtensions() (*extension.Caller, error) {
+// extensions finds and calls the functions of extensions, and takes their events.
+type extensions struct {
+	actors.Deps
+	*extension.Caller
+
+	config   Config
+	triggers *triggers
+	rates    eventRates
+}
+
+// newExtensions returns what serves extensions. stopping is closed when the process begins to stop.
+func newExtensions(d actors.Deps, config Config, stopping <-chan struct{}) (*extensions, error) {
 	registry := extension.NewRegistry(extension.Options{
-		Config: a.config.Extensions, Conn: a.Conn, Log: a.Log, Now: a.Now,
-		Load: func(ctx context.Context) ([]extension.Stored, error) { return storedExtensions(ctx, a.DB.DB) },
+		Config: config.Extensions, Conn: d.Conn, Log: d.Log, Now: d.Now,
+		Load: func(ctx context.Context) ([]extension.Stored, error) { return storedExtensions(ctx, d.DB.DB) },
 		Save: func(ctx context.Context, s extension.Stored) error {
-			return a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return putExtension(ctx, tx, s) })
+			return d.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error { return putExtension(ctx, tx, s) })
 		},
 	})
-	return extension.NewCaller(registry, extension.CallerOptions{
-		Metrics: a.Metrics, NewID: a.NewID, Issuer: a.Issuer, Retries: a.config.StepRetries, RetryDelay: a.config.StepRetryDelay,
-		Stopping: a.engine.Stopped(),
+	caller, err := extension.NewCaller(registry, extension.CallerOptions{
+		Metrics: d.Metrics, NewID: d.NewID, Issuer: d.Issuer, Retries: config.StepRetries, RetryDelay: config.StepRetryDelay, Stopping: stopping,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &extensions{Deps: d, Caller: caller, config: config, rates: eventRates{perMinute: config.Extensions.MaxEvents}}, nil
 }
 
-// getExtensionKeys answers with the keys that verify calls of extensions.
-func (a *Actor) getExtensionKeys(context.Context, subjects.Empty) (subjects.ExtensionKeys, error) {
-	return subjects.ExtensionKeys{Keys: a.extensions.Keys()}, nil
+// getKeys answers with the keys that verify calls of extensions.
+func (x *extensions) getKeys(context.Context, subjects.Empty) (subjects.ExtensionKeys, error) {
+	return subjects.ExtensionKeys{Keys: x.Caller.Keys()}, nil
 }
 
-// listExtensions lists the enrolled extensions.
-func (a *Actor) listExtensions(ctx context.Context, r subjects.PageRequest) (subjects.Page[subjects.ExtensionState], error) {
+// list lists the enrolled extensions.
+func (x *extensions) list(ctx context.Context, r subjects.PageRequest) (subjects.Page[subjects.ExtensionState], error) {
 	after, err := actors.DecodeCursor(r.Cursor, 1)
 	if err != nil {
 		return subjects.Page[subjects.ExtensionState]{}, err
 	}
-	states, err := a.extensions.All(ctx, versionFreshness)
+	states, err := x.All(ctx, versionFreshness)
 	if err != nil {
 		return subjects.Page[subjects.ExtensionState]{}, err
 	}

@@ -54,7 +54,7 @@ func (a *Actor) listFunctions(ctx context.Context, r subjects.ListFunctionsReque
 	case r.Provider != "" && r.Extension != "":
 		return list, subjects.InvalidField("extension", "cannot be combined with provider")
 	case r.Provider == "":
-		functions, err := a.listExtensionFunctions(ctx, r.Extension)
+		functions, err := a.extensions.listFunctions(ctx, r.Extension)
 		if r.Extension == "" {
 			list.Items = definition.BuiltInFunctions()
 			if err != nil { // weft's own are known all the same

@@ -45,7 +45,7 @@ func (a *Actor) resolve(ctx context.Context, r subjects.WorkflowDefinitionReques
 // sources are what definitions are checked against.
 func (a *Actor) sources(ctx context.Context) definition.Sources {
 	return definition.Sources{
-		Fetch: a.definitions.fetch, Providers: a.provider, Extensions: a.extensionOf, Pinned: map[string]string{},
+		Fetch: a.definitions.fetch, Providers: a.provider, Extensions: a.extensions.known, Pinned: map[string]string{},
 		Author: actors.CallerFrom(ctx).UserID,
 	}
 }

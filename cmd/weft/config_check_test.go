@@ -81,7 +81,8 @@ var invalidValues = map[string][]string{
 	"workflow.max_definition_bytes_per_user": {"-1"}, "workflow.max_history": {"0", "2000000000"},
 	"workflow.max_refused_starts_per_user": {"-1"}, "workflow.max_schedules_per_user": {"-1"}, "workflow.max_secrets_per_user": {"-1"},
 	"workflow.max_slow_per_user": {"-1"}, "workflow.max_steps_per_user": {"0", "10001"}, "workflow.max_versions": {"-1"},
-	"workflow.max_workflows_per_user": {"-1"},
+	"workflow.max_workflows_per_user": {"-1"}, "workflow.extensions.max_wait": {"-1s", "25h"}, "workflow.extensions.max_duration": {"0s", "200h"},
+	"workflow.extensions.max_concurrent": {"0", "10001"}, "workflow.extensions.max_events": {"0", "1000001"},
 }
 
 // unbounded are the numeric settings of which every value is valid.

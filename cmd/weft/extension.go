@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weftmesh/weft/actors/integration/providers"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/embedded"
 	"github.com/weftmesh/weft/subjects"
@@ -34,6 +35,9 @@ func extensionEnrollCommand() *cobra.Command {
 				return err
 			}
 			defer e.close()
+			if _, err := providers.FS.Open(args[0] + ".yaml"); err == nil {
+				return usageError{fmt.Errorf("%s is the id of a provider, whose actions workflows would call instead: choose another name", args[0])}
+			}
 			file := cmp.Or(out, args[0]+".nk")
 			if _, err := os.Stat(file); err == nil {
 				return usageError{fmt.Errorf("%s exists already: name another file with --out", file)}

@@ -28,7 +28,7 @@ const (
 	signatureGrace = time.Minute
 )
 
-// Reasons for which a copy is told that an attempt is not awaited any more.
+// Reasons for which an attempt is not awaited any more.
 const (
 	reasonCancelled = "cancelled"
 	reasonTimeout   = "timeout"
@@ -237,8 +237,8 @@ func answerOf(m *nats.Msg) ([]byte, error) {
 	return nil, e
 }
 
-// notBegun reports whether the extension says that it has not begun: it is asked too often, or cannot work now.
-func (e *answeredError) notBegun() bool {
+// notStarted reports whether the extension says that it has not started: it is asked too often, or cannot work now.
+func (e *answeredError) notStarted() bool {
 	return e.status == http.StatusTooManyRequests || e.status == http.StatusServiceUnavailable
 }
 
@@ -249,7 +249,7 @@ func mayRepeat(err error, f *Function) bool {
 	var ended *attemptError
 	switch {
 	case errors.As(err, &answered):
-		return answered.notBegun() || answered.status >= http.StatusInternalServerError && repeatable
+		return answered.notStarted() || answered.status >= http.StatusInternalServerError && repeatable
 	case errors.As(err, &ended):
 		return repeatable
 	}

@@ -87,7 +87,7 @@ func (a *acme) serve() error {
 	if err != nil {
 		return err
 	}
-	// Every copy is told which attempts are not awaited any more.
+	// Every copy receives which attempts are not awaited any more.
 	_, err = a.conn.Subscribe("weft.ext.v1.acme.*.cancel", func(m *nats.Msg) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
