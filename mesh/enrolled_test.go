@@ -65,12 +65,33 @@ func TestEnrolledUsersReachOnlyTheirOwn(t *testing.T) {
 		} {
 			check(t, user.User(), "subscribe", subject, maySubscribe(t, conn, subject), want)
 		}
+		for subject, want := range map[string]bool{
+			mesh.FunctionInbox("box7") + ".a": extension, mesh.FunctionInbox("box8") + ".a": false, mesh.FunctionInbox("*") + ".a": false,
+		} {
+			check(t, user.User(), "publish", subject, mayPublish(t, conn, subject), want)
+		}
 		for _, subject := range []string{
-			"weft.ext.v1.box7.f", "$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.EVENTS", "$KV.guards.box7.k", subjects.GuardBarrier,
+			"weft.ext.v1.box7.f", subjects.CancelFunctionSubject("box7", "f"), "$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.EVENTS", "$KV.guards.box7.k", subjects.GuardBarrier,
 			"weft.event.v1.auth.u", "$SRV.INFO", mesh.InboxPrefix("workflow") + ".a", "$SYS.REQ.SERVER.PING",
 		} {
 			check(t, user.User(), "publish", subject, mayPublish(t, conn, subject), false)
 		}
+	}
+}
+
+// TestOnlyTheWorkflowActorCallsExtensions compares what the server allows weft's own users.
+func TestOnlyTheWorkflowActorCallsExtensions(t *testing.T) {
+	t.Parallel()
+	m := actortest.Start(t, actortest.Quiet())
+	for _, user := range mesh.Users() {
+		conn := m.Conn(t, user)
+		for _, subject := range []string{subjects.FunctionSubject("acme", "f"), subjects.CancelFunctionSubject("acme", "f")} {
+			check(t, user, "publish", subject, mayPublish(t, conn, subject), user == "workflow")
+			check(t, user, "subscribe", subject, maySubscribe(t, conn, subject), false)
+		}
+		check(t, user, "subscribe", mesh.FunctionInbox("acme")+".a", maySubscribe(t, conn, mesh.FunctionInbox("acme")+".a"), user == "workflow")
+		check(t, user, "publish", subjects.ServiceInfo("acme"), mayPublish(t, conn, subjects.ServiceInfo("acme")),
+			user == "workflow" || user == mesh.UserOperator)
 	}
 }
 

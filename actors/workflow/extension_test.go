@@ -402,7 +402,7 @@ func TestExtensionMetadata(t *testing.T) {
 func TestExtensionImpostor(t *testing.T) {
 	t.Parallel()
 	b := setup(t, actortest.Databases(t)[0])
-	enroll(t, b, "acme")
+	acme := enroll(t, b, "acme")
 	evil := enroll(t, b, "evil")
 	conn := evil.connect()
 	for _, subject := range []string{"$SRV.INFO.acme", subjects.FunctionSubject("acme", "f"), "$SRV.INFO", mesh.FunctionInbox("acme") + ".>"} {
@@ -424,6 +424,26 @@ func TestExtensionImpostor(t *testing.T) {
 	})
 	if page.Items[0].State != "down" || len(page.Items[0].Functions) != 0 {
 		t.Errorf("the impostor is believed: %+v", page.Items[0])
+	}
+	// weft's answer to a request goes to inboxes of who may make it only: an extension cannot have weft call another one.
+	victim := make(chan *nats.Msg, 1)
+	_, err := acme.connect().Subscribe(subjects.FunctionSubject("acme", "f"), func(m *nats.Msg) { victim <- m })
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := subjects.GetExtensionKeys.Describe().EnrolledSubject(subjects.KindExtension, "evil")
+	for _, reply := range []string{subjects.FunctionSubject("acme", "f"), mesh.FunctionInbox("acme") + ".a", "_INBOX_gateway.a"} {
+		if err := conn.PublishRequest(keys, reply, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := conn.Request(keys, nil, 5*time.Second); err != nil { // after the others
+		t.Error(err)
+	}
+	select {
+	case m := <-victim:
+		t.Errorf("the extension received %s", m.Data)
+	default:
 	}
 	small, err := mesh.Call(t.Context(), b.conn, subjects.ListExtensions, subjects.PageRequest{Limit: 1}, admin)
 	if err != nil || len(small.Items) != 1 || small.NextCursor == "" {

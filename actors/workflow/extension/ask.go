@@ -15,16 +15,19 @@ import (
 )
 
 const (
-	// askWithin bounds the wait for the copies of an extension, askQuiet the wait for another one after each.
-	askWithin = time.Second
-	askQuiet  = 200 * time.Millisecond
+	// askWithin bounds the wait for the copies of an extension, askQuiet the wait for another one after each, and askSettled that once as
+	// many have answered as the last time.
+	askWithin  = time.Second
+	askQuiet   = 200 * time.Millisecond
+	askSettled = 20 * time.Millisecond
 	// askedBytes bounds what all copies answer together that is not read yet.
 	askedBytes = 16 << 20
 )
 
 // ask asks the copies of an extension for their endpoints. Only the subject of its own name is asked, which the server lets no other
-// extension receive. more: there are more copies than are read. None answers: the extension is down.
-func ask(ctx context.Context, conn *mesh.Conn, name string) (copies []copyInfo, more bool, err error) {
+// extension receive. before is how many copies answered the last time. more: there are more copies than are read. None answers: the extension
+// is down.
+func ask(ctx context.Context, conn *mesh.Conn, name string, before int) (copies []copyInfo, more bool, err error) {
 	inbox, err := newInbox(conn, name, 2*MaxCopies, askedBytes)
 	if err != nil {
 		return nil, false, err
@@ -37,6 +40,9 @@ func ask(ctx context.Context, conn *mesh.Conn, name string) (copies []copyInfo, 
 	defer cancel()
 	seen := map[string]bool{}
 	for wait := askWithin; ; wait = askQuiet {
+		if before > 0 && len(copies) >= before {
+			wait = askSettled
+		}
 		quiet, done := context.WithTimeout(all, wait)
 		m, err := inbox.NextMsgWithContext(quiet)
 		done()

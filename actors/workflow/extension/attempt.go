@@ -273,11 +273,16 @@ func changed(call Call, served *Function) error {
 	return fault
 }
 
-// asFault turns the last error of a call into one that the workflow can catch.
-func asFault(call Call, f *Function, err error) error {
+// asFault turns the last error of a call, which has waited for a copy for a time, into one that the workflow can catch.
+func asFault(call Call, f *Function, err error, waited time.Duration) error {
 	var answered *answeredError
 	var ended *attemptError
+	var other *changedError
 	switch {
+	case errors.As(err, &other):
+		return changed(call, other.served)
+	case errors.Is(err, errAbsent):
+		return absent(call, waited)
 	case errors.As(err, &answered):
 		kind := machine.TypeCommunication
 		switch answered.status {

@@ -99,6 +99,14 @@ func NewCaller(r *Registry, o CallerOptions) (*Caller, error) {
 // Keys returns the public keys that verify calls.
 func (c *Caller) Keys() []subjects.ExtensionKey { return []subjects.ExtensionKey{c.signer.jwk()} }
 
+// changedError says that the extension serves only other versions of a function.
+type changedError struct{ served *Function }
+
+func (e *changedError) Error() string { return e.served.FullName() + " is served in another version" }
+
+// Is makes it an errAbsent too.
+func (e *changedError) Is(target error) bool { return target == errAbsent }
+
 // Errors that only this package tells apart.
 var (
 	// errAbsent: no copy serves the function; the call was not delivered.
@@ -111,43 +119,64 @@ var (
 // answer, which it has not checked. Its error is a *machine.Error, which the workflow can catch, a *subjects.Error, or the end of ctx.
 func (c *Caller) Do(ctx context.Context, call Call) (answer []byte, f *Function, err error) {
 	begin := time.Now()
-	attempts := 0
-	defer func() { c.observe(ctx, call, attempts, time.Since(begin), err) }()
-	var waited time.Duration
+	var p progress
+	defer func() { c.observe(ctx, call, p.attempts, time.Since(begin), err) }()
 	for {
-		f, err = c.find(ctx, call, waited > 0)
-		if err == nil && attempts == 0 {
-			err = c.check(call, f)
-		}
-		if err == nil {
-			attempts++
-			answer, err = c.attempt(ctx, call, f, attempts)
-		}
-		switch {
-		case err == nil:
+		if answer, f, err = c.try(ctx, call, &p); err == nil {
 			return answer, f, nil
-		case ctx.Err() != nil:
-			return nil, f, ctx.Err()
-		case notSent(err):
-			if waited >= c.config.MaxWait {
-				if errors.Is(err, errAbsent) {
-					err = absent(call, waited)
-				}
-				return nil, f, err
-			}
-			pause := min(absentPoll, c.config.MaxWait-waited)
-			if err := wait.Until(ctx, c.stopping, pause); err != nil || c.isStopping() {
-				return nil, f, errors.Join(err, errStopping)
-			}
-			waited += pause
-			continue
-		case attempts > c.retries || !mayRepeat(err, f):
-			return nil, f, asFault(call, f, err)
 		}
-		if err := wait.Until(ctx, c.stopping, c.pause); err != nil || c.isStopping() {
+		if ctx.Err() != nil {
+			return nil, f, ctx.Err()
+		}
+		pause, final := c.next(call, f, err, &p)
+		if final != nil {
+			return nil, f, final
+		}
+		if err := wait.Until(ctx, c.stopping, pause); err != nil || c.isStopping() {
 			return nil, f, errors.Join(err, errStopping)
 		}
 	}
+}
+
+// progress is what a call has taken until now: the attempts that were delivered, and the time that it has waited for a copy.
+type progress struct {
+	attempts int
+	waited   time.Duration
+	checked  bool
+}
+
+// try makes one attempt.
+func (c *Caller) try(ctx context.Context, call Call, p *progress) ([]byte, *Function, error) {
+	f, err := c.find(ctx, call, p.waited > 0)
+	if err != nil {
+		return nil, f, err
+	}
+	if !p.checked {
+		if err := c.check(call, f); err != nil {
+			return nil, f, err
+		}
+		p.checked = true
+	}
+	answer, err := c.attempt(ctx, call, f, p.attempts+1)
+	if !notSent(err) {
+		p.attempts++
+	}
+	return answer, f, err
+}
+
+// next returns the pause before the next attempt after an error, or the error that the call ends with.
+func (c *Caller) next(call Call, f *Function, err error, p *progress) (pause time.Duration, final error) {
+	switch {
+	case notSent(err) && p.waited >= c.config.MaxWait:
+		return 0, asFault(call, f, err, p.waited)
+	case notSent(err):
+		pause = min(absentPoll, c.config.MaxWait-p.waited)
+		p.waited += pause
+		return pause, nil
+	case p.attempts > c.retries || !mayRepeat(err, f):
+		return 0, asFault(call, f, err, p.waited)
+	}
+	return c.pause, nil
 }
 
 // notSent reports whether an attempt was not sent for a reason that passes: no copy serves the function, or what an attempt needs cannot be
@@ -169,37 +198,31 @@ func (c *Caller) isStopping() bool {
 	}
 }
 
-// find returns the version of the function that a call was checked with. The error is errAbsent while the extension is down or does not
-// serve the function, and a fault if it serves only other versions or is not enrolled any more. What is known is used if it is not older than two refreshes, unless absent.
+// find returns the version of the function that a call was checked with. It need not be known that a copy runs: the call finds out, because
+// a busy copy may not have answered. The error is errAbsent, or an errChanged, while the version is not served, and a fault if the extension
+// is not enrolled any more. What is known is used if it is not older than two refreshes, unless absent.
 func (c *Caller) find(ctx context.Context, call Call, absent bool) (*Function, error) {
-	var f *Function
 	ages := []time.Duration{2 * refreshEvery, absentPoll}
 	if absent {
 		ages = ages[1:]
 	}
+	var state *State
 	for _, age := range ages {
-		state, err := c.Find(ctx, call.Namespace, age)
-		if err != nil {
+		var err error
+		if state, err = c.Find(ctx, call.Namespace, age); err != nil {
 			return nil, err
 		}
 		if state == nil {
 			return nil, machine.NewError(machine.TypeConfiguration, fmt.Sprintf("the extension %q is not enrolled any more", call.Namespace))
 		}
-		f = state.Function(call.Name, call.Version)
-		switch {
-		case f != nil && state.Up:
-			if f.Fault != "" {
-				return nil, machine.NewError(machine.TypeConfiguration, fmt.Sprintf("%s cannot be called: %s", f.FullName(), f.Fault))
-			}
-			return f, nil
-		case age != absentPoll: // ask again
-		case !state.Up || state.Function(call.Name, "") == nil:
-			return f, errAbsent
-		default:
-			return nil, changed(call, state.Function(call.Name, ""))
+		if f := state.Function(call.Name, call.Version); f != nil {
+			return f, f.callable()
 		}
 	}
-	return f, errAbsent
+	if served := state.Function(call.Name, ""); served != nil {
+		return nil, &changedError{served}
+	}
+	return nil, errAbsent
 }
 
 // check refuses what must not or cannot be sent.

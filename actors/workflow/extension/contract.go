@@ -189,6 +189,14 @@ func text(s string, limit int) string {
 	return s[:limit]
 }
 
+// callable returns a fault if the function cannot be called.
+func (f *Function) callable() error {
+	if f.Fault == "" {
+		return nil
+	}
+	return machine.NewError(machine.TypeConfiguration, fmt.Sprintf("%s cannot be called: %s", f.FullName(), f.Fault))
+}
+
 // Size is the size of the function's declaration, in bytes.
 func (f *Function) Size() (bytes int) {
 	for key, value := range f.metadata {

@@ -227,13 +227,17 @@ const maxAsking = 3 * time.Second
 // refresh asks an extension and keeps what it answers.
 func (r *Registry) refresh(ctx context.Context, enrolled mesh.Enrolled) error {
 	asked := r.Now()
-	copies, more, err := ask(ctx, r.Conn, enrolled.Name)
-	if err != nil {
-		return err
-	}
 	r.mu.Lock()
 	before := r.states[enrolled.Name]
 	r.mu.Unlock()
+	known := 0
+	if before != nil {
+		known = before.Copies
+	}
+	copies, more, err := ask(ctx, r.Conn, enrolled.Name, known)
+	if err != nil {
+		return err
+	}
 	state := &State{Name: enrolled.Name, EnrolledAt: enrolled.At, asked: asked}
 	if before != nil {
 		state.Versions, state.Functions, state.SeenAt, state.Fault = before.Versions, before.Functions, before.SeenAt, before.Fault
