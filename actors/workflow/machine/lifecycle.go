@@ -57,13 +57,13 @@ func EventNamespaces(def *language.Workflow, prefix string) (names []string) {
 		rest, below := strings.CutPrefix(text, prefix)
 		name, _, more := strings.Cut(rest, ".")
 		pattern := text // what of it may be a pattern that matches any namespace
-		if below && more && !strings.ContainsAny(text, "|^$\\") {
+		if below && more && name != "" && !strings.ContainsAny(text, "|^$\\") {
 			pattern = name
 		}
 		switch {
 		case !isText || language.IsExpression(text) || strings.ContainsAny(pattern, "|^$\\*+?[](){}"):
 			names = append(names, "*")
-		case below && more:
+		case below && more && name != "":
 			names = append(names, name)
 		}
 	})

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +126,30 @@ func TestLifecycleReachesOnlyFiltersWithAType(t *testing.T) {
 			if _, starts, err := Trigger(scheduled, event("other"), epoch); starts != want || err != nil {
 				t.Errorf("schedule %s: %v", to, starts)
 			}
+		}
+	}
+}
+
+// TestEventNamespaces: which extensions' events a definition may receive, by the types that its schedule and listeners name.
+func TestEventNamespaces(t *testing.T) {
+	t.Parallel()
+	for types, want := range map[string]string{
+		"order.placed": "", "ext.acme.ordered": "acme", "ext.acme.ordered ext.b-2.paid ext.acme.paid": "acme b-2", "ext.acme.(a.b)": "acme", "ext.acme.*": "acme",
+		"ext.*": "*", "ext.(acme.a|b.b)": "*", ".*": "*", "ext.acme": "", "ext.acme.a ext..*": "*", "${.==\"x\"}": "*", "ext.a[cm]*e.x": "*", "": "*",
+	} {
+		text := "document: {dsl: '1.0.3', namespace: test, name: events, version: '1.0.0'}\ndo:\n"
+		for i, kind := range strings.Fields(types + " ") {
+			text += fmt.Sprintf("- wait%d: {listen: {to: {one: {with: {type: '%s'}}}}}\n", i, kind)
+		}
+		if types == "" {
+			text += "- wait: {listen: {to: {one: {with: {source: /x}}}}}\n"
+		}
+		def, faults := language.Parse([]byte(text))
+		if len(faults) > 0 {
+			t.Fatalf("%s: %v", text, faults)
+		}
+		if got := strings.Join(EventNamespaces(def, "ext."), " "); got != want {
+			t.Errorf("%q: %q, want %q", types, got, want)
 		}
 	}
 }
