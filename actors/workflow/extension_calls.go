@@ -38,7 +38,7 @@ func (x *extensions) known(ctx context.Context, name string) *definition.Extensi
 // pinned returns the version of an extension's function that the definition of an execution was checked with; empty if the call is none of
 // an extension.
 func (c *calls) pinned(ctx context.Context, row engine.Row, call *machine.Call) (string, error) {
-	if call.Kind != machine.CallFunction {
+	if call.Kind != machine.CallFunction || definition.IsBuiltIn(call.Function) || !strings.Contains(call.Function, ".") {
 		return "", nil
 	}
 	stored, err := c.definitions.stored(ctx, row.WorkflowID, row.Version)

@@ -13,7 +13,7 @@ const omittedInternal = "weft's own bookkeeping; it says nothing about the perso
 // ExportSet is what the actor exports of a user.
 func ExportSet() dataexport.Set {
 	return dataexport.Set{Sealed: Sealed, Unpack: unpack, Omitted: map[string]string{
-		"partitions": "has no data of users",
+		"partitions": "has no data of users", "extensions": "has no data of users",
 	}, Sources: slices.Concat(exportDefinitions(), exportExecutions(), exportCorrelations())}
 }
 
@@ -35,7 +35,9 @@ func exportDefinitions() []dataexport.Source {
 			Of: "workflow_id IN (SELECT id FROM workflows WHERE user_id = ?)",
 			Columns: "workflow_id version namespace name declared title summary digest tasks definition:json source author_keys:list author_scopes:list " +
 				"created_at:time",
-			Omitted: map[string]string{"lifecycle": "computed from the definition"},
+			Omitted: map[string]string{
+				"lifecycle": "computed from the definition", "extension_events": "computed from the definition", "functions": omittedInternal,
+			},
 		},
 		{
 			Name: "schedules", Doc: "Schedules and triggers of workflows.", Key: []string{"id"},

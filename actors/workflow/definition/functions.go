@@ -2,6 +2,7 @@ package definition
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/subjects"
@@ -56,6 +57,9 @@ func BuiltInFunctions() []subjects.WorkflowFunction {
 		},
 	}
 }
+
+// IsBuiltIn reports whether a function is one of weft's own.
+func IsBuiltIn(name string) bool { return slices.Contains(storingFunctions, name) }
 
 // schemaOf decodes a JSON schema of this file.
 func schemaOf(text string) map[string]any {

@@ -12,7 +12,7 @@ import (
 // secretName matches the names that a secret can have.
 var secretName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
 
-// storingFunctions keep their arguments: in their output, in a notification, in an approval request, in another execution's
+// storingFunctions are weft's own functions. They keep their arguments: in their output, in a notification, in an approval request, in another execution's
 // input.
 var storingFunctions = []string{
 	machine.FunctionEcho, machine.FunctionConsent, machine.FunctionNotify, machine.FunctionStart, machine.FunctionApproval,

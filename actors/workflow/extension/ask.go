@@ -21,7 +21,7 @@ const (
 	askQuiet   = 200 * time.Millisecond
 	askSettled = 20 * time.Millisecond
 	// askedBytes bounds what all copies answer together that is not read yet.
-	askedBytes = 16 << 20
+	askedBytes = 8 << 20
 )
 
 // ask asks the copies of an extension for their endpoints. Only the subject of its own name is asked, which the server lets no other

@@ -23,7 +23,7 @@ const heartbeat = "+WPI"
 const (
 	// answersPending and answerBytes bound the messages of an attempt that are not read yet.
 	answersPending = 256
-	answerBytes    = 4 << 20
+	answerBytes    = 1<<20 + 64<<10
 	// signatureGrace is for how long after the deadline a signature is valid, for clocks that differ.
 	signatureGrace = time.Minute
 )
