@@ -130,7 +130,8 @@ func newEngine(o Options, transitionLimit int) *Engine {
 		feedQueue: newFeedQueue(), transitionLimit: transitionLimit, stopping: make(chan struct{}),
 	}
 	e.activities = activityRunner{
-		dispatch: o.Dispatch, slots: fair.Semaphore{Limit: o.Config.MaxSteps, PerUser: o.Config.MaxStepsPerUser}, timeout: o.Config.StepTimeout, timeoutOf: o.CallTimeout,
+		dispatch: o.Dispatch, slots: fair.Semaphore{Limit: o.Config.MaxSteps, PerUser: o.Config.MaxStepsPerUser},
+		timeout: o.Config.StepTimeout, timeoutOf: o.CallTimeout,
 		unblocked: o.AwaitUnblocked, retries: o.Config.StepRetries, retryDelay: o.Config.StepRetryDelay, now: o.Now, stopping: e.stopping,
 		observe: func(result string, took time.Duration) { e.metrics.call(result, took) },
 	}

@@ -100,21 +100,27 @@ func (c *Caller) attempt(ctx context.Context, call Call, f *Function, number int
 	if errors.Is(err, errAbsent) {
 		call.NotSent()
 	}
-	var ended *attemptError
-	switch {
-	case ctx.Err() != nil:
-		reason := reasonCancelled
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			reason = reasonTimeout
-		}
+	if reason := reasonOf(ctx, err); reason != "" {
 		c.cancel(f, claims, reason)
-	case errors.As(err, &ended):
-		c.cancel(f, claims, ended.reason)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return answerOf(m)
+}
+
+// reasonOf is the reason for which an attempt is not awaited any more after an error; empty if it has ended.
+func reasonOf(ctx context.Context, err error) string {
+	var ended *attemptError
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return reasonTimeout
+	case ctx.Err() != nil:
+		return reasonCancelled
+	case errors.As(err, &ended):
+		return ended.reason
+	}
+	return ""
 }
 
 // message is the request of an attempt.

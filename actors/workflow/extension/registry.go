@@ -64,6 +64,8 @@ type Registry struct {
 	// unsaved is what is to be stored; wake has Run store it.
 	unsaved map[string]Stored
 	wake    chan struct{}
+	// reading is held by the caller that reads the list of the enrolled extensions.
+	reading chan struct{}
 	asking  map[string]chan struct{}
 	loaded  bool
 }
@@ -82,7 +84,7 @@ func NewRegistry(o Options) *Registry {
 	}
 	return &Registry{
 		Options: o, parsed: parsed, states: map[string]*State{}, saved: map[string]savedState{},
-		unsaved: map[string]Stored{}, wake: make(chan struct{}, 1), asking: map[string]chan struct{}{},
+		unsaved: map[string]Stored{}, wake: make(chan struct{}, 1), reading: make(chan struct{}, 1), asking: map[string]chan struct{}{},
 	}
 }
 
@@ -141,10 +143,17 @@ func (r *Registry) names(ctx context.Context, age time.Duration) ([]string, erro
 
 // readEnrolled reads the list of the enrolled extensions, unless it is not older than age, and at first what is stored of them.
 func (r *Registry) readEnrolled(ctx context.Context, age time.Duration) error {
-	r.mu.Lock()
-	fresh, loaded := r.enrolled != nil && r.Now().Sub(r.enrolledAt) < age, r.loaded
-	r.mu.Unlock()
-	if fresh && loaded {
+	if fresh, _ := r.isFresh(age); fresh {
+		return nil
+	}
+	select { // one reads for all that wait
+	case r.reading <- struct{}{}:
+		defer func() { <-r.reading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	fresh, loaded := r.isFresh(age)
+	if fresh {
 		return nil
 	}
 	if !loaded {
@@ -169,11 +178,18 @@ func (r *Registry) readEnrolled(ctx context.Context, age time.Duration) error {
 	return nil
 }
 
+// isFresh reports whether the list of the enrolled extensions is not older than age, and whether what is stored of them was read.
+func (r *Registry) isFresh(age time.Duration) (fresh, loaded bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.loaded && r.enrolled != nil && r.Now().Sub(r.enrolledAt) < age, r.loaded
+}
+
 // Find returns the state of an extension, not older than age; nil if none of the name is enrolled. The error is CodeUnavailable while that
 // cannot be found out.
 func (r *Registry) Find(ctx context.Context, name string, age time.Duration) (*State, error) {
 	for {
-		if err := r.readEnrolled(ctx, age); err != nil {
+		if err := r.readEnrolled(ctx, max(age, enrolledAge)); err != nil {
 			return nil, err
 		}
 		r.mu.Lock()
@@ -218,8 +234,11 @@ func (r *Registry) Find(ctx context.Context, name string, age time.Duration) (*S
 	}
 }
 
-// enrolledFreshness is how old the list of the enrolled extensions may be for a name that is not in it.
-const enrolledFreshness = 250 * time.Millisecond
+// enrolledAge is how old the list of the enrolled extensions may be at least, and enrolledFreshness how old for a name that is not in it.
+const (
+	enrolledAge       = time.Second
+	enrolledFreshness = 250 * time.Millisecond
+)
 
 // maxAsking is more than asking an extension takes.
 const maxAsking = 3 * time.Second
@@ -239,7 +258,7 @@ func (r *Registry) refresh(ctx context.Context, enrolled mesh.Enrolled) error {
 		return err
 	}
 	state := &State{Name: enrolled.Name, EnrolledAt: enrolled.At, asked: asked}
-	if before != nil {
+	if before != nil && !before.SeenAt.Before(enrolled.At) { // else they are those of an extension that had the name before
 		state.Versions, state.Functions, state.SeenAt, state.Fault = before.Versions, before.Functions, before.SeenAt, before.Fault
 	}
 	if len(copies) > 0 {
