@@ -116,3 +116,6 @@ func CheckFile(ctx context.Context, path string) (versions Versions, err error) 
 	}
 	return scanVersions(rows)
 }
+
+// IsPostgreSQL reports whether a database URL is a connection string of PostgreSQL.
+func IsPostgreSQL(url string) bool { return isPostgres(url) }
