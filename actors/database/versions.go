@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/uptrace/bun/driver/sqliteshim"
@@ -97,6 +98,9 @@ func schemaOf(cfg Config) (string, error) {
 // CheckFile reads a SQLite file that no process has open, checks its integrity (PRAGMA integrity_check) and returns the versions of its
 // schema. It writes nothing.
 func CheckFile(ctx context.Context, path string) (versions Versions, err error) {
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("resolving the path of a database: %w", err)
+	}
 	query := url.Values{"mode": {"ro"}, "immutable": {"1"}, "_pragma": {"query_only(1)"}}
 	pool, err := sql.Open(sqliteshim.ShimName, (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String())
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -123,7 +124,7 @@ func (a *Archive) open(name string) (io.ReadCloser, error) {
 
 // Check compares the SHA-256 of every member with the manifest.
 func (a *Archive) Check(ctx context.Context, say func(string)) error {
-	report := reporter{say: say, what: "reading the archive"}
+	report := reporter{say: say, what: "reading the archive", next: time.Now().Add(reportEvery)}
 	var done int64
 	for _, member := range a.Manifest.Members {
 		raw, err := a.raw(member.Name)

@@ -44,12 +44,12 @@ func (a *Archive) restoreStream(ctx context.Context, conn *mesh.Conn, s Stream, 
 	if snapshot.Config, err = withReplicas(snapshot.Config, replicas); err != nil {
 		return fmt.Errorf("%w: the configuration of %s: %w", ErrDamaged, s.Name, err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	out, in := io.Pipe()
 	written := make(chan error, 1)
 	go func() {
-		err := a.writeSnapshot(ctx, s, in)
+		err := a.writeSnapshot(reading, s, in)
 		in.CloseWithError(err)
 		written <- err
 	}()

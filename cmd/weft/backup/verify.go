@@ -66,6 +66,15 @@ func (a *Archive) Verify(ctx context.Context, c Check) (Report, error) {
 	if err := a.checkVersions(c.Migrations); err != nil {
 		return r, err
 	}
+	if m.Encrypted() {
+		r.Keys = "not checked"
+		if len(c.Identities) > 0 {
+			if _, err := a.Keys(c.Identities); err != nil {
+				return r, err
+			}
+			r.Keys = "decrypted"
+		}
+	}
 	for _, s := range m.Streams {
 		messages, err := a.checkStream(ctx, s)
 		if err != nil {
@@ -84,15 +93,6 @@ func (a *Archive) Verify(ctx context.Context, c Check) (Report, error) {
 			return r, err
 		}
 		c.Say("the database of " + actor + " is intact")
-	}
-	if m.Encrypted() {
-		r.Keys = "not checked"
-		if len(c.Identities) > 0 {
-			if _, err := a.Keys(c.Identities); err != nil {
-				return r, err
-			}
-			r.Keys = "decrypted"
-		}
 	}
 	return r, nil
 }
