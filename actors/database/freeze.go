@@ -11,14 +11,13 @@ import (
 	"time"
 
 	"github.com/uptrace/bun/driver/sqliteshim"
-	"golang.org/x/sync/errgroup"
 	"modernc.org/sqlite"
 )
 
 const (
 	// freezeTry bounds how long one attempt to stop all writers waits, and freezeLimit the attempts together. A writer that waits in the
-	// meantime continues after an attempt; sqliteBusyTimeout is longer.
-	freezeTry   = 2 * time.Second
+	// meantime continues after an attempt: sqliteBusyTimeout is longer than it and the time to Release together.
+	freezeTry   = 1500 * time.Millisecond
 	freezeLimit = time.Minute
 	// copyPages is how many pages of a SQLite database are copied at once.
 	copyPages = 1024
@@ -51,7 +50,7 @@ type frozenPart struct {
 }
 
 // Freeze stops the writers of all databases for a moment: from its return to Release they wait. Readers do not. The caller must call Release
-// within a few seconds, and Close. restorePoint names a restore point that is created on PostgreSQL, if the role may. The databases may be in use by other
+// within three seconds, and Close. restorePoint names a restore point that is created on PostgreSQL, if the role may. The databases may be in use by other
 // processes, and must exist. The error is ErrUnavailable if the writers did not stop within a minute.
 func Freeze(ctx context.Context, databases []Config, restorePoint string) (*Frozen, error) {
 	parts, err := frozenParts(databases)
@@ -118,17 +117,14 @@ func isBusy(err error) bool {
 
 // try stops the writers of all databases and opens the views. Those that were stopped stay so if it fails.
 func (f *Frozen) try(ctx context.Context, databases []Config, restorePoint string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*freezeTry)
+	ctx, cancel := context.WithTimeout(ctx, freezeTry)
 	defer cancel()
-	all, ctx := errgroup.WithContext(ctx)
+	// All callers take the locks in the same order, so that none waits for another one that waits for it.
 	for i := range f.parts {
-		all.Go(func() error { return f.parts[i].stopWriters(ctx, databases) })
+		if err := f.parts[i].stopWriters(ctx, databases); err != nil {
+			return err
+		}
 	}
-	if err := all.Wait(); err != nil {
-		return err
-	}
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), freezeTry)
-	defer cancel()
 	for i := range f.parts {
 		moment, err := f.parts[i].look(ctx, restorePoint)
 		if err != nil {

@@ -24,7 +24,7 @@ import (
 )
 
 // maxHeld bounds for how long writers wait for the moment of a backup. weft's transactions wait five seconds for a lock of SQLite.
-const maxHeld = 4 * time.Second
+const maxHeld = 3 * time.Second
 
 // Errors of Create.
 var (

@@ -66,6 +66,10 @@ func (a *Archive) Restore(ctx context.Context, t Target) error {
 	if err := moveInto(work, t.Dir); err != nil {
 		return err // CheckComplete refuses the folder
 	}
+	// The configuration names the folder.
+	if _, err := embedded.Init(filepath.Join(t.Dir, "nats"), embedded.Options{}); err != nil {
+		return fmt.Errorf("writing the NATS server's configuration: %w", err)
+	}
 	return errors.Join(os.Remove(work), syncDir(t.Dir))
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats-server/v2/server/archive"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weftmesh/weft/mesh"
 )
@@ -29,14 +30,22 @@ func (a *Archive) RestoreStreams(ctx context.Context, conn *mesh.Conn, replicas 
 			return err
 		}
 	}
-	for i, s := range a.Manifest.Streams {
-		if err := a.restoreStream(ctx, conn, s, replicas); err != nil {
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(restoredAtOnce)
+	for _, s := range a.Manifest.Streams {
+		all.Go(func() error {
+			err := a.restoreStream(ctx, conn, s, replicas)
+			if err == nil {
+				say(fmt.Sprintf("restored %s: %d messages", s.Name, s.Messages+s.Added))
+			}
 			return err
-		}
-		say(fmt.Sprintf("restored %s: %d messages (%d of %d streams)", s.Name, s.Messages+s.Added, i+1, len(a.Manifest.Streams)))
+		})
 	}
-	return nil
+	return all.Wait()
 }
+
+// restoredAtOnce is how many streams are restored at the same time. On a cluster most of the time is waiting for leaders.
+const restoredAtOnce = 4
 
 func (a *Archive) restoreStream(ctx context.Context, conn *mesh.Conn, s Stream, replicas int) error {
 	snapshot := s.Snapshot
