@@ -55,9 +55,7 @@ func startBackupLoad(t testing.TB, url string) *backupLoad {
 	l.workflow = l.runner.must(t, 201, "POST", "/v1/workflows", backupWorkflow, "Content-Type: application/yaml").text(".id")
 	l.sender, _ = signUp(t, url)
 	l.granter, _ = signUp(t, url)
-	for range 2 {
-		l.clients.Go(func() { l.repeat(l.startExecution) })
-	}
+	l.clients.Go(func() { l.repeat(l.startExecution) })
 	l.clients.Go(func() { l.repeat(l.sendNotification) })
 	l.clients.Go(func() { l.repeat(l.changeConsent) })
 	l.clients.Go(func() { l.repeat(l.signIn) })
@@ -70,8 +68,12 @@ func (l *backupLoad) repeat(act func() error) {
 			l.t.Errorf("under load: %v", err)
 			return
 		}
+		<-time.After(loadPause)
 	}
 }
+
+// loadPause is the pause of a client between two operations, so that what is started is also worked off.
+const loadPause = 10 * time.Millisecond
 
 func (l *backupLoad) stop() {
 	l.over.Store(true)

@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"context"
+	"database/sql"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,8 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/uptrace/bun/driver/pgdriver"
+
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/actors/database"
 )
+
+// backupLoaded is how many operations of each kind are acknowledged before a backup begins.
+const backupLoaded = 10
 
 // backupSettings are those of a weft that is backed up.
 func backupSettings() []string {
@@ -63,7 +72,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	weft := startWeft(t, data, backupSettings()...)
 	load := startBackupLoad(t, weft.ready.HTTP)
 	defer load.stop()
-	actortest.Eventually(t, "load", func() bool { return load.count() > 20 || t.Failed() })
+	actortest.Eventually(t, "load", func() bool { return load.count() > backupLoaded || t.Failed() })
 	began := time.Now()
 	out := mustWeft(t, nil, "backup", "--data", data, "--passphrase-file", passphrase, file)
 	load.stop()
@@ -93,4 +102,66 @@ func verifyLedger(t testing.TB, url string) {
 		t.Fatal(err)
 	}
 	mustWeft(t, nil, "ledger", "verify", url, "--key", key)
+}
+
+// TestBackupUnderLoadOnPostgres is TestBackupUnderLoad with PostgreSQL: the archive has the streams and keys, and pg_dump the databases of the same moment.
+func TestBackupUnderLoadOnPostgres(t *testing.T) {
+	t.Parallel()
+	for _, kind := range actortest.Databases(t) {
+		if kind.Name != database.DialectPostgres {
+			continue
+		}
+		dsn := postgresSchemas(t, kind)
+		server, prefix := splitSchemaPrefix(t, dsn)
+		settings := append(backupSettings(), "WEFT_DATABASE_URL="+dsn)
+		data, passphrase, dir := t.TempDir(), passphraseFile(t), t.TempDir()
+		weft := startWeft(t, data, settings...)
+		load := startBackupLoad(t, weft.ready.HTTP)
+		defer load.stop()
+		actortest.Eventually(t, "load", func() bool { return load.count() > backupLoaded || t.Failed() })
+		file := filepath.Join(dir, "streams.tar")
+		if out, code := runWeft(t, settings, "backup", "--data", data, "--passphrase-file", passphrase, file); code != 2 || !strings.Contains(out, "--streams-only") {
+			t.Errorf("without --streams-only: %d, %s", code, out)
+		}
+		began := time.Now()
+		dump := `pg_dump --dbname="` + server + `" --format=custom --snapshot="$WEFT_BACKUP_SNAPSHOT" --schema="` + prefix + `*" --file="` + dir + `/weft.dump"`
+		t.Log(mustWeft(t, settings, "backup", "--streams-only", "--data", data, "--passphrase-file", passphrase, "--dump", dump, file))
+		load.stop()
+		weft.kill()
+		mustWeft(t, settings, "backup", "verify", "--passphrase-file", passphrase, file)
+		copied := newPostgresDatabase(t, server)
+		restore := exec.CommandContext(t.Context(), "pg_restore", "--dbname="+copied, "--exit-on-error", filepath.Join(dir, "weft.dump"))
+		if out, err := restore.CombinedOutput(); err != nil {
+			t.Fatalf("pg_restore: %v\n%s", err, out)
+		}
+		again := append(backupSettings(), "WEFT_DATABASE_URL="+copied+"&schema_prefix="+prefix)
+		restored := filepath.Join(t.TempDir(), "data")
+		mustWeft(t, again, "restore", "--data", restored, "--passphrase-file", passphrase, file)
+		copyOf := startWeft(t, restored, again...)
+		load.verify(t, copyOf.ready.HTTP, began)
+		verifyLedger(t, copyOf.ready.HTTP)
+		copyOf.kill()
+	}
+}
+
+// newPostgresDatabase creates a database on a server until the test ends, and returns its URL.
+func newPostgresDatabase(t testing.TB, server string) string {
+	t.Helper()
+	name := "weft_restored_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	admin := func(statement string) {
+		t.Helper()
+		pool := sql.OpenDB(pgdriver.NewConnector(pgdriver.WithDSN(server)))
+		defer func() { _ = pool.Close() }()
+		if _, err := pool.Exec(statement); err != nil {
+			t.Error(err)
+		}
+	}
+	admin("CREATE DATABASE " + name)
+	t.Cleanup(func() { admin("DROP DATABASE " + name + " WITH (FORCE)") })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
 }

@@ -35,19 +35,14 @@ type Target struct {
 // restoreFolder is where a data folder is made before its parts get their names.
 const restoreFolder = ".weft-restore"
 
-// Restore makes a data folder of an archive, for `weft up`. It reads all of the archive first, and puts nothing into the folder before everything is
+// Restore makes a data folder of an archive, for `weft up`, without databases that are on PostgreSQL. It reads all of the archive first, and puts nothing into the folder before everything is
 // restored. What an interrupted restore leaves is the folder .weft-restore.
 func (a *Archive) Restore(ctx context.Context, t Target) error {
 	if err := checkEmpty(t.Dir); err != nil {
 		return err
 	}
-	for actor, d := range a.Manifest.Databases {
-		if d.Dialect != database.DialectSQLite {
-			return fmt.Errorf("the database of %s is on PostgreSQL: restore it with PostgreSQL's tools, and the rest with --streams-only", actor)
-		}
-	}
 	if len(a.Manifest.Databases) == 0 {
-		return errors.New("the archive has streams only: use --streams-only")
+		return errors.New("the archive has streams only; --streams-only restores them into a running NATS server")
 	}
 	if err := errors.Join(a.Check(ctx, t.Say), a.checkVersions(t.Migrations)); err != nil {
 		return err
@@ -86,7 +81,11 @@ func (a *Archive) fill(ctx context.Context, work string, keys map[string][]byte,
 	if err := writeKeys(work, keys); err != nil {
 		return err
 	}
-	for actor := range a.Manifest.Databases {
+	for actor, d := range a.Manifest.Databases {
+		if d.Dialect != database.DialectSQLite {
+			t.Say("the database of " + actor + " is on PostgreSQL, whose tools restore it")
+			continue
+		}
 		if err := a.extractDatabase(ctx, actor, filepath.Join(work, actor+".db")); err != nil {
 			return err
 		}
