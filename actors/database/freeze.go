@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -316,7 +317,7 @@ func (f *Frozen) Copy(ctx context.Context, actor, path string, progress func(don
 		return errors.Join(err, backup.Finish())
 	})
 	if err != nil {
-		return fmt.Errorf("copying the database of %s: %w", actor, err)
+		return fmt.Errorf("copying the database of %s into %s: %w", actor, filepath.Dir(path), err)
 	}
 	return nil
 }
