@@ -24,7 +24,11 @@ import (
 )
 
 // maxHeld bounds for how long writers wait for the moment of a backup. weft's transactions wait five seconds for a lock of SQLite.
-const maxHeld = 3 * time.Second
+// maxHeldDerived is that for buckets that follow from a database: a large one is read on when writers continue.
+const (
+	maxHeld        = 3 * time.Second
+	maxHeldDerived = 1500 * time.Millisecond
+)
 
 // Errors of Create.
 var (
@@ -106,18 +110,12 @@ func (b *builder) collect(ctx context.Context) (err error) {
 	for _, c := range captures {
 		all.Go(func() error { return c.read(streamsCtx, b.Conn, b.spool) })
 	}
-	limit := time.NewTimer(maxHeld)
-	defer limit.Stop()
-	for _, c := range captures {
-		for _, reached := range []chan struct{}{c.begun, c.settled} {
-			select {
-			case <-reached:
-			case <-streamsCtx.Done():
-				return all.Wait()
-			case <-limit.C:
-				return fmt.Errorf("%w: %s was not read within %s; try again when less is waiting", ErrHeld, c.Name, maxHeld)
-			}
+	if err := awaitMoment(streamsCtx, captures); err != nil {
+		cancel()
+		if failure := all.Wait(); failure != nil && !errors.Is(err, ErrHeld) {
+			return failure
 		}
+		return err
 	}
 	frozen.Release()
 	held := time.Since(began)
@@ -132,6 +130,34 @@ func (b *builder) collect(ctx context.Context) (err error) {
 	for _, c := range captures {
 		b.manifest.Streams = append(b.manifest.Streams, c.Stream)
 		b.manifest.Members = append(b.manifest.Members, c.members...)
+	}
+	return nil
+}
+
+// awaitMoment returns when everything has been read that must be while writers wait.
+func awaitMoment(ctx context.Context, captures []*capture) error {
+	began := time.Now()
+	limit := time.NewTimer(maxHeld)
+	defer limit.Stop()
+	for _, c := range captures {
+		within := limit.C
+		if isDerived(c.Name) {
+			derived := time.NewTimer(maxHeldDerived - time.Since(began))
+			defer derived.Stop()
+			within = derived.C
+		}
+		for _, reached := range []chan struct{}{c.begun, c.settled} {
+			select {
+			case <-reached:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-within:
+				if reached == c.settled && isDerived(c.Name) {
+					continue
+				}
+				return fmt.Errorf("%w: %s was not read within %s; try again when less is waiting", ErrHeld, c.Name, maxHeld)
+			}
+		}
 	}
 	return nil
 }

@@ -196,3 +196,7 @@ func isConsumed(stream string) bool {
 		return s.Name == stream && s.Retention == subjects.RetainWork
 	})
 }
+
+// isDerived reports whether a bucket has what follows from a database, with what gives a right written there first. If it is read while nothing can be
+// committed, it gives nothing that the database does not know.
+func isDerived(stream string) bool { return stream == kv.ConsentState.Stream() }

@@ -27,8 +27,8 @@ const (
 type capture struct {
 	Stream
 	members []Member
-	// settled is closed when what the moment needs has been read: the positions of the consumers, and of streams that messages leave
-	// everything.
+	// settled is closed when what the moment needs has been read: the positions of the consumers, and everything of streams that messages leave and of
+	// buckets that follow from a database.
 	settled chan struct{}
 	// begun is closed when the server has fixed the stream's state.
 	begun chan struct{}
@@ -42,7 +42,6 @@ func (c *capture) read(ctx context.Context, conn *mesh.Conn, s *spool) error {
 		return err
 	}
 	c.members = append(c.members, member)
-	c.settle()
 	if !isBucket(c.Name) {
 		return nil
 	}
@@ -126,7 +125,7 @@ func (c *capture) copySnapshot(r io.Reader, w io.Writer) error {
 			return err
 		}
 	}
-	if !isConsumed(c.Name) {
+	if !isConsumed(c.Name) && !isDerived(c.Name) {
 		c.settle()
 	}
 	c.Messages, err = copyMessages(in, out)
