@@ -72,7 +72,7 @@ func (l *backupLoad) repeat(act func() error) {
 	}
 }
 
-// loadPause is the pause of a client between two operations, so that what is started is also worked off.
+// loadPause is the pause of a client between two operations, so that what is started also ends.
 const loadPause = 10 * time.Millisecond
 
 func (l *backupLoad) stop() {

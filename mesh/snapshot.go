@@ -39,10 +39,10 @@ type StreamSnapshot struct {
 	} `json:"state"`
 }
 
-// SnapshotStream reads a snapshot of a stream, as the NATS user backup: the stream and its consumers as of the moment at which begun is called. It
+// SnapshotStream reads a snapshot of a stream, as the NATS user backup: the stream and its consumers as of the moment at which started is called. It
 // writes what the server sends to w: an S2 stream of NATS's archive format, which nats-server 2.15 and later make. Messages that are deleted
 // while it is read may be missing.
-func (c *Conn) SnapshotStream(ctx context.Context, stream string, begun func(StreamSnapshot), w io.Writer) error {
+func (c *Conn) SnapshotStream(ctx context.Context, stream string, started func(StreamSnapshot), w io.Writer) error {
 	deliver := InboxPrefix(c.User) + ".snapshot." + nuid.Next()
 	chunks, err := c.SubscribeSync(deliver)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *Conn) SnapshotStream(ctx context.Context, stream string, begun func(Str
 	if answer.Error != nil {
 		return fmt.Errorf("requesting a snapshot of %s: %w", stream, answer.Error)
 	}
-	begun(answer.StreamSnapshot)
+	started(answer.StreamSnapshot)
 	for {
 		chunk, err := nextChunk(ctx, chunks)
 		if err != nil {

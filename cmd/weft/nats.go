@@ -110,7 +110,7 @@ func writeNATSContext(name, url, keys, user string, selectIt bool) (string, erro
 	}
 	secret, err := os.ReadFile(seed)
 	if err != nil {
-		return "", fmt.Errorf("the key of %s is missing; `weft up` and `weft nats-init` create it: %w", user, err)
+		return "", fmt.Errorf("the %s's key is missing; `weft up` and `weft nats-init` create it: %w", user, err)
 	}
 	// The nats CLI uses XDG_CONFIG_HOME, or else ~/.config, on every operating system.
 	config := os.Getenv("XDG_CONFIG_HOME")

@@ -177,7 +177,7 @@ func writeKeys(dir string, keys map[string][]byte) error {
 	return nil
 }
 
-// restoreServer restores the streams by a NATS server that runs for that time only, on a port that nobody is told.
+// restoreServer restores the streams by a NATS server that runs for that time only, on a free port.
 func (a *Archive) restoreServer(ctx context.Context, dir string, t Target) error {
 	if _, err := embedded.Init(dir, embedded.Options{Port: -1, Sync: embedded.SyncInterval}); err != nil {
 		return fmt.Errorf("preparing a NATS server: %w", err)

@@ -30,8 +30,8 @@ type capture struct {
 	// settled is closed when what the moment needs has been read: the positions of the consumers, and everything of streams that messages leave and of
 	// buckets that follow from a database.
 	settled chan struct{}
-	// begun is closed when the server has fixed the stream's state.
-	begun chan struct{}
+	// started is closed when the server has fixed the stream's state.
+	started chan struct{}
 }
 
 // read reads a stream into the spool: its snapshot, and what was added to a bucket while that was read.
@@ -68,7 +68,7 @@ func (c *capture) readSnapshot(ctx context.Context, conn *mesh.Conn, w io.Writer
 	go func() {
 		err := conn.SnapshotStream(ctx, c.Name, func(snapshot mesh.StreamSnapshot) {
 			c.Snapshot, c.LastSeq = snapshot, snapshot.State.LastSeq
-			close(c.begun)
+			close(c.started)
 		}, received)
 		failed <- err
 		received.CloseWithError(err)

@@ -231,9 +231,9 @@ func (a *Archive) eachEntry(ctx context.Context, s Stream, f func(*archive.Reade
 	return a.readStream(ctx, s, func(server.StreamState, []server.SnapshotConsumerState) error { return nil }, f)
 }
 
-// readStream reads a stream. It calls begun with the state and the durables, then f for each message.
+// readStream reads a stream. It calls started with the state and the durables, then f for each message.
 func (a *Archive) readStream(
-	ctx context.Context, s Stream, begun func(server.StreamState, []server.SnapshotConsumerState) error,
+	ctx context.Context, s Stream, started func(server.StreamState, []server.SnapshotConsumerState) error,
 	f func(*archive.Reader, *archive.Header) error,
 ) error {
 	in, err := a.open(streamMember(s.Name))
@@ -261,7 +261,7 @@ func (a *Archive) readStream(
 		}
 		durables = append(durables, consumer)
 	}
-	if err := begun(state, durables); err != nil {
+	if err := started(state, durables); err != nil {
 		return err
 	}
 	if err := eachMessage(s.Name, entries, f); err != nil || s.Added == 0 {
