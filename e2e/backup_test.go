@@ -108,40 +108,44 @@ func verifyLedger(t testing.TB, url string) {
 func TestBackupUnderLoadOnPostgres(t *testing.T) {
 	t.Parallel()
 	for _, kind := range actortest.Databases(t) {
-		if kind.Name != database.DialectPostgres {
-			continue
+		if kind.Name == database.DialectPostgres {
+			backUpPostgresUnderLoad(t, kind)
 		}
-		dsn := postgresSchemas(t, kind)
-		server, prefix := splitSchemaPrefix(t, dsn)
-		settings := append(backupSettings(), "WEFT_DATABASE_URL="+dsn)
-		data, passphrase, dir := t.TempDir(), passphraseFile(t), t.TempDir()
-		weft := startWeft(t, data, settings...)
-		load := startBackupLoad(t, weft.ready.HTTP)
-		defer load.stop()
-		actortest.Eventually(t, "load", func() bool { return load.count() > backupLoaded || t.Failed() })
-		file := filepath.Join(dir, "streams.tar")
-		if out, code := runWeft(t, settings, "backup", "--data", data, "--passphrase-file", passphrase, file); code != 2 || !strings.Contains(out, "--streams-only") {
-			t.Errorf("without --streams-only: %d, %s", code, out)
-		}
-		began := time.Now()
-		dump := `pg_dump --dbname="` + server + `" --format=custom --snapshot="$WEFT_BACKUP_SNAPSHOT" --schema="` + prefix + `*" --file="` + dir + `/weft.dump"`
-		t.Log(mustWeft(t, settings, "backup", "--streams-only", "--data", data, "--passphrase-file", passphrase, "--dump", dump, file))
-		load.stop()
-		weft.kill()
-		mustWeft(t, settings, "backup", "verify", "--passphrase-file", passphrase, file)
-		copied := newPostgresDatabase(t, server)
-		restore := exec.CommandContext(t.Context(), "pg_restore", "--dbname="+copied, "--exit-on-error", filepath.Join(dir, "weft.dump"))
-		if out, err := restore.CombinedOutput(); err != nil {
-			t.Fatalf("pg_restore: %v\n%s", err, out)
-		}
-		again := append(backupSettings(), "WEFT_DATABASE_URL="+copied+"&schema_prefix="+prefix)
-		restored := filepath.Join(t.TempDir(), "data")
-		mustWeft(t, again, "restore", "--data", restored, "--passphrase-file", passphrase, file)
-		copyOf := startWeft(t, restored, again...)
-		load.verify(t, copyOf.ready.HTTP, began)
-		verifyLedger(t, copyOf.ready.HTTP)
-		copyOf.kill()
 	}
+}
+
+func backUpPostgresUnderLoad(t *testing.T, kind actortest.Database) {
+	t.Helper()
+	dsn := postgresSchemas(t, kind)
+	server, prefix := splitSchemaPrefix(t, dsn)
+	settings := append(backupSettings(), "WEFT_DATABASE_URL="+dsn)
+	data, passphrase, dir := t.TempDir(), passphraseFile(t), t.TempDir()
+	weft := startWeft(t, data, settings...)
+	load := startBackupLoad(t, weft.ready.HTTP)
+	defer load.stop()
+	actortest.Eventually(t, "load", func() bool { return load.count() > backupLoaded || t.Failed() })
+	file := filepath.Join(dir, "streams.tar")
+	if out, code := runWeft(t, settings, "backup", "--data", data, "--passphrase-file", passphrase, file); code != 2 || !strings.Contains(out, "--streams-only") {
+		t.Errorf("without --streams-only: %d, %s", code, out)
+	}
+	began := time.Now()
+	dump := `pg_dump --dbname="` + server + `" --format=custom --snapshot="$WEFT_BACKUP_SNAPSHOT" --schema="` + prefix + `*" --file="` + dir + `/weft.dump"`
+	t.Log(mustWeft(t, settings, "backup", "--streams-only", "--data", data, "--passphrase-file", passphrase, "--dump", dump, file))
+	load.stop()
+	weft.kill()
+	mustWeft(t, settings, "backup", "verify", "--passphrase-file", passphrase, file)
+	copied := newPostgresDatabase(t, server)
+	restore := exec.CommandContext(t.Context(), "pg_restore", "--dbname="+copied, "--exit-on-error", filepath.Join(dir, "weft.dump"))
+	if out, err := restore.CombinedOutput(); err != nil {
+		t.Fatalf("pg_restore: %v\n%s", err, out)
+	}
+	again := append(backupSettings(), "WEFT_DATABASE_URL="+copied+"&schema_prefix="+prefix)
+	restored := filepath.Join(t.TempDir(), "data")
+	mustWeft(t, again, "restore", "--data", restored, "--passphrase-file", passphrase, file)
+	copyOf := startWeft(t, restored, again...)
+	load.verify(t, copyOf.ready.HTTP, began)
+	verifyLedger(t, copyOf.ready.HTTP)
+	copyOf.kill()
 }
 
 // newPostgresDatabase creates a database on a server until the test ends, and returns its URL.

@@ -80,7 +80,7 @@ func TestBackupMemory(t *testing.T) {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}
 		usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-		peak := int64(usage.Maxrss) << 10
+		peak := usage.Maxrss << 10
 		t.Logf("weft %s %s: %d MiB at most, %s", args[0], args[1], peak>>20, time.Since(began).Round(time.Millisecond))
 		if peak > limit {
 			t.Errorf("weft %s took %d MiB for a stream of %d MiB", args[0], peak>>20, messages)

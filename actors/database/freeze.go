@@ -177,8 +177,8 @@ func (p *frozenPart) tables(ctx context.Context, databases []Config) ([]string, 
 		schemas = append(schemas, schema)
 		places = append(places, fmt.Sprintf("$%d", len(schemas)))
 	}
-	rows, err := p.lock.QueryContext(ctx, "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables WHERE schemaname IN ("+
-		strings.Join(places, ", ")+") ORDER BY 1", schemas...)
+	query := "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables WHERE schemaname IN (%s) ORDER BY 1"
+	rows, err := p.lock.QueryContext(ctx, fmt.Sprintf(query, strings.Join(places, ", ")), schemas...)
 	if err != nil {
 		return nil, fmt.Errorf("listing tables: %w", err)
 	}

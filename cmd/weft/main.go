@@ -115,7 +115,8 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", os.Getenv("WEFT_CONFIG"), "YAML configuration file; environment variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		upCommand(), runCommand(), migrateCommand(), backupCommand(), restoreCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
+		upCommand(), runCommand(), migrateCommand(), backupCommand(), restoreCommand(), demoCommand(),
+		configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
 		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), replayCommand(),
 		extensionCommand(), doctorCommand(),
 		versionCommand(),

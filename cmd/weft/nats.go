@@ -66,7 +66,7 @@ func natsContextCommand() *cobra.Command {
 			"With --user backup the context is for nats stream backup and nats account backup, and for nothing else. It has a secret, as the key has.",
 		Example: "  weft nats-context --data ./weft-data\n  weft nats-context --nats nats://nats.internal:4222 --keys ./nats/keys --name prod\n" +
 			"  weft nats-context --user backup --name weft-backup --select=false",
-		Args:    noArguments,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := baseConfig(cmd)
 			if err != nil {

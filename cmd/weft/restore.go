@@ -45,8 +45,8 @@ func backupVerifyCommand() *cobra.Command {
 				if asJSON {
 					return printJSON(c.out, report)
 				}
-				_, err = fmt.Fprintf(c.out, "%s can be restored: as of %s by weft %s, %d databases, %d streams with %d messages, %d entries of the ledger verified; keys: %s\n",
-					args[0], report.BeganAt, report.Weft, len(report.Database), report.Streams, report.Messages, max(0, report.LedgerEntries), report.Keys)
+				_, err = fmt.Fprintf(c.out, "%s can be restored: as of %s by weft %s, %d databases, %d streams with %d messages, "+
+					"%d entries of the ledger verified; keys: %s\n", args[0], report.BeganAt, report.Weft, len(report.Database), report.Streams, report.Messages, max(0, report.LedgerEntries), report.Keys)
 				return err
 			})
 		},
@@ -75,8 +75,8 @@ func restoreCommand() *cobra.Command {
 		Short: "Restore a backup into an empty place",
 		Long: "Makes a data folder for `weft up` of an archive. The folder must be absent or empty. All of the archive is read and compared with its hashes first, " +
 			"and the folder has its content only when everything is restored.\n\n" +
-			"On several machines, --keys-only writes the keys and the configuration of a NATS server into --data, and --streams-only restores the streams and buckets into " +
-			"running NATS servers that have none, with nats.replicas copies. Restore PostgreSQL's databases before, to the moment of the archive.\n\n" +
+			"On several machines, --keys-only writes the keys and the configuration of a NATS server into --data, and --streams-only restores the streams and " +
+			"buckets into running NATS servers that have none, with nats.replicas copies. Restore PostgreSQL's databases before, to the moment of the archive.\n\n" +
 			"Exit codes: 0 restored, 1 failure, 2 wrong usage, 4 the archive needs another version of weft, 5 the keys cannot be decrypted.",
 		Example: "  weft restore --identity key.txt --data /var/lib/weft weft.tar\n" +
 			"  weft restore --keys-only --identity key.txt --data . streams.tar\n" +

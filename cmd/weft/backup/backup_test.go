@@ -43,10 +43,7 @@ func TestRestoreKeepsSequencesAndPositions(t *testing.T) {
 		t.Fatal(err)
 	}
 	consumed := consume(t, i.mesh)
-	actortest.Write(t, withoutLock(t, i, "auth"), func(ctx context.Context, tx database.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO things VALUES ('one')")
-		return err
-	})
+	actortest.Exec(t, withoutLock(t, i, "auth"), "INSERT INTO things VALUES ('one')")
 	target := i.target(t)
 	a := open(t, i.create(t))
 	if err := a.Restore(t.Context(), target); err != nil {
@@ -421,8 +418,7 @@ func TestAFailedBackupLeavesNothing(t *testing.T) {
 	}
 	// Writers are not held off any more.
 	err := i.dbs["auth"].RunInTx(t.Context(), func(ctx context.Context, tx database.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO things VALUES ('later')")
-		return err
+		return actortest.AddThing(ctx, tx, "later")
 	})
 	if err != nil {
 		t.Error(err)

@@ -131,14 +131,12 @@ func (b *builder) collect(ctx context.Context) (err error) {
 
 // awaitMoment returns when everything has been read that must be while writers wait.
 func awaitMoment(ctx context.Context, captures []*capture) error {
-	began := time.Now()
-	limit := time.NewTimer(maxHeld)
+	limit, derived := time.NewTimer(maxHeld), time.NewTimer(maxHeldDerived)
 	defer limit.Stop()
+	defer derived.Stop()
 	for _, c := range captures {
 		within := limit.C
-		if isDerived(c.Name) {
-			derived := time.NewTimer(maxHeldDerived - time.Since(began))
-			defer derived.Stop()
+		if isDerived(c.Name) { // there is one
 			within = derived.C
 		}
 		for _, reached := range []chan struct{}{c.started, c.settled} {

@@ -35,8 +35,8 @@ type Target struct {
 // restoreFolder is where a data folder is made before its parts get their names.
 const restoreFolder = ".weft-restore"
 
-// Restore makes a data folder of an archive, for `weft up`, without databases that are on PostgreSQL. It reads all of the archive first, and puts nothing into the folder before everything is
-// restored. What an interrupted restore leaves is the folder .weft-restore.
+// Restore makes a data folder of an archive, for `weft up`, without databases that are on PostgreSQL. It reads all of the archive first, and
+// puts nothing into the folder before everything is restored. What an interrupted restore leaves is the folder .weft-restore.
 func (a *Archive) Restore(ctx context.Context, t Target) error {
 	if err := checkEmpty(t.Dir); err != nil {
 		return err
@@ -168,7 +168,7 @@ func writeKeys(dir string, keys map[string][]byte) error {
 		}
 		err := writeFile(path, bytes.NewReader(data))
 		if err == nil && strings.HasPrefix(name, natsKeys) && strings.HasSuffix(name, ".json") {
-			err = os.Chmod(path, 0o644) // public keys
+			err = os.Chmod(path, 0o644) //nolint:gosec // public keys, which every process reads
 		}
 		if err != nil {
 			return fmt.Errorf("writing the keys: %w", err)
