@@ -8,11 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun/driver/sqliteshim"
 	"modernc.org/sqlite"
+
+	"github.com/weftmesh/weft/actors/wait"
 )
 
 const (
@@ -20,6 +21,10 @@ const (
 	// meantime continues after an attempt: sqliteBusyTimeout is longer than it and the time to Release together.
 	freezeTry   = 1500 * time.Millisecond
 	freezeLimit = time.Minute
+	freezePause = 50 * time.Millisecond
+	// lockTimeout bounds how long an attempt waits for PostgreSQL's transactions: one of them may wait for another actor, whose transaction waits for
+	// the attempt to end.
+	lockTimeout = 700 * time.Millisecond
 	// copyPages is how many pages of a SQLite database are copied at once.
 	copyPages = 1024
 )
@@ -61,11 +66,12 @@ func Freeze(ctx context.Context, databases []Config, restorePoint string) (*Froz
 	f := &Frozen{parts: parts}
 	end := time.Now().Add(freezeLimit)
 	for {
-		err := f.try(ctx, databases, restorePoint)
+		err := f.try(ctx, restorePoint)
 		if err == nil {
 			return f, nil
 		}
 		f.Release()
+		_ = wait.Sleep(ctx, freezePause) // what has waited continues
 		if f.closeViews(); ctx.Err() != nil || !isBusy(err) || time.Now().After(end) {
 			if isBusy(err) && ctx.Err() == nil {
 				err = fmt.Errorf("%w: other transactions keep writing for %s: %w", ErrUnavailable, freezeLimit, err)
@@ -117,12 +123,12 @@ func isBusy(err error) bool {
 }
 
 // try stops the writers of all databases and opens the views. Those that were stopped stay so if it fails.
-func (f *Frozen) try(ctx context.Context, databases []Config, restorePoint string) error {
+func (f *Frozen) try(ctx context.Context, restorePoint string) error {
 	ctx, cancel := context.WithTimeout(ctx, freezeTry)
 	defer cancel()
 	// All callers take the locks in the same order, so that none waits for another one that waits for it.
 	for i := range f.parts {
-		if err := f.parts[i].stopWriters(ctx, databases); err != nil {
+		if err := f.parts[i].stopWriters(ctx); err != nil {
 			return err
 		}
 	}
@@ -141,7 +147,7 @@ func (f *Frozen) try(ctx context.Context, databases []Config, restorePoint strin
 }
 
 // stopWriters waits for the transactions that write, and holds further ones off.
-func (p *frozenPart) stopWriters(ctx context.Context, databases []Config) (err error) {
+func (p *frozenPart) stopWriters(ctx context.Context) (err error) {
 	if p.lock, err = p.pool.Conn(ctx); err != nil {
 		return fmt.Errorf("opening the database of %s: %w", p.actors[0], err)
 	}
@@ -151,53 +157,11 @@ func (p *frozenPart) stopWriters(ctx context.Context, databases []Config) (err e
 		}
 		return nil
 	}
-	tables, err := p.tables(ctx, databases)
-	if err != nil {
-		return err
-	}
-	// Less than PostgreSQL's deadlock_timeout: it is this transaction that gives up.
-	if _, err := p.lock.ExecContext(ctx, "BEGIN; SET LOCAL lock_timeout = '700ms'; LOCK TABLE "+strings.Join(tables, ", ")+" IN SHARE MODE"); err != nil {
-		return fmt.Errorf("locking the tables: %w", err)
+	statement := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SELECT pg_advisory_xact_lock(%d)", lockTimeout.Milliseconds(), writersGate)
+	if _, err := p.lock.ExecContext(ctx, statement); err != nil {
+		return fmt.Errorf("waiting for PostgreSQL's transactions: %w", err)
 	}
 	return nil
-}
-
-// tables returns the quoted names of weft's tables on PostgreSQL.
-func (p *frozenPart) tables(ctx context.Context, databases []Config) ([]string, error) {
-	var schemas []any
-	var places []string
-	for _, cfg := range databases {
-		if !slices.Contains(p.actors, cfg.Actor) {
-			continue
-		}
-		schema, err := schemaOf(cfg)
-		if err != nil {
-			return nil, err
-		}
-		schemas = append(schemas, schema)
-		places = append(places, fmt.Sprintf("$%d", len(schemas)))
-	}
-	query := "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables WHERE schemaname IN (%s) ORDER BY 1"
-	rows, err := p.lock.QueryContext(ctx, fmt.Sprintf(query, strings.Join(places, ", ")), schemas...)
-	if err != nil {
-		return nil, fmt.Errorf("listing tables: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
-	var tables []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, fmt.Errorf("listing tables: %w", err)
-		}
-		tables = append(tables, name)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("listing tables: %w", err)
-	}
-	if len(tables) == 0 {
-		return nil, fmt.Errorf("the schemas %v have no tables", schemas)
-	}
-	return tables, nil
 }
 
 // look opens the transaction that sees what is committed now.

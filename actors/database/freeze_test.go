@@ -3,7 +3,9 @@ package database_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 	"go.uber.org/zap"
 
@@ -146,4 +149,55 @@ func TestCheckFileFindsDamage(t *testing.T) {
 	if _, err := database.Freeze(t.Context(), []database.Config{{Actor: "absent", DataDir: t.TempDir()}}, ""); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a database that does not exist: %v", err)
 	}
+}
+
+// TestFreezeAmongTransactionsOnManyTables: transactions that write to several tables in any order, and so wait for one another's tables when some of
+// them are locked, do not keep Freeze from its moment, and none of them fails.
+func TestFreezeAmongTransactionsOnManyTables(t *testing.T) {
+	actortest.OnEach(t, func(t *testing.T, kind actortest.Database) {
+		cfg := kind.Config(t, "first")
+		const tables = 6
+		schema := ""
+		for n := range tables {
+			schema += fmt.Sprintf("CREATE TABLE many_%d (id TEXT PRIMARY KEY);\n", n)
+		}
+		db := actortest.OpenDatabase(t, cfg, fstest.MapFS{"0001_many.sql": {Data: []byte(schema)}})
+		ctx, stop := context.WithCancel(t.Context())
+		var writers sync.WaitGroup
+		defer writers.Wait()
+		defer stop()
+		var written atomic.Int64
+		for range 8 {
+			writers.Go(func() {
+				for ctx.Err() == nil {
+					err := db.RunInTx(context.WithoutCancel(ctx), func(ctx context.Context, tx bun.Tx) error {
+						for range 4 {
+							table := fmt.Sprintf("many_%d", rand.IntN(tables))
+							if _, err := tx.ExecContext(ctx, "INSERT INTO "+table+" VALUES (?)", uuid.NewString()); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+					if err != nil {
+						t.Errorf("a writer failed: %v", err)
+						return
+					}
+					written.Add(1)
+				}
+			})
+		}
+		actortest.Eventually(t, "writers to begin", func() bool { return written.Load() > 20 })
+		began := time.Now()
+		for range 3 {
+			frozen, err := database.Freeze(t.Context(), []database.Config{cfg}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := frozen.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		t.Logf("three times in %s", time.Since(began).Round(time.Millisecond))
+	})
 }
