@@ -157,7 +157,7 @@ func (p *frozenPart) stopWriters(ctx context.Context) (err error) {
 		}
 		return nil
 	}
-	statement := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SELECT pg_advisory_xact_lock(%d)", lockTimeout.Milliseconds(), writersGate)
+	statement := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SELECT pg_advisory_xact_lock(%d)", lockTimeout.Milliseconds(), writersLock)
 	if _, err := p.lock.ExecContext(ctx, statement); err != nil {
 		return fmt.Errorf("waiting for PostgreSQL's transactions: %w", err)
 	}
