@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestOperatorUsesTheNATSCLI runs an operator's script with the nats CLI of the version that tools/go.mod pins.
+// TestOperatorUsesTheNATSCLI runs the scripts of an operator and of the user backup with the nats CLI of the version that tools/go.mod pins.
 func TestOperatorUsesTheNATSCLI(t *testing.T) {
 	t.Parallel()
 	cli := filepath.Join(binaries, "nats")
@@ -19,5 +19,5 @@ func TestOperatorUsesTheNATSCLI(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("building the nats CLI: %v", err)
 	}
-	runStories(t, []string{"testdata/natscli/operator.txt"}, "SHAPE=one")
+	runStories(t, []string{"testdata/natscli/operator.txt", "testdata/natscli/backup.txt"}, "SHAPE=one")
 }

@@ -48,6 +48,9 @@ func ParseKeyring(data []byte) (Keyring, error) {
 		return nil, fmt.Errorf("decoding the public keys: %w", err)
 	}
 	for _, user := range Users() {
+		if user == UserBackup && k[user] == "" { // it signs nothing; files of older versions do not have it
+			continue
+		}
 		if _, err := decodePublic(k[user]); err != nil {
 			return nil, fmt.Errorf("decoding the public key of %s: %w", user, err)
 		}

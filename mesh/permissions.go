@@ -16,6 +16,8 @@ const (
 	UserOperator = "operator"
 	// UserMigrate creates and updates streams, buckets and durables, and can do nothing else. No other user can.
 	UserMigrate = "migrate"
+	// UserBackup reads snapshots of streams, and can do nothing else.
+	UserBackup = "backup"
 	// UserSystem monitors the servers, in the system account.
 	UserSystem = "sys"
 )
@@ -23,9 +25,9 @@ const (
 // streamListSubject lists the configurations and sizes of all streams, without the subjects in them.
 const streamListSubject = "$JS.API.STREAM.LIST"
 
-// Users returns the NATS users of weft's account: the actors, the gateway, the operator and migrate.
+// Users returns the NATS users of weft's account: the actors, the gateway, the operator, migrate and backup.
 func Users() []string {
-	return append(subjects.Actors(), UserGateway, UserOperator, UserMigrate)
+	return append(subjects.Actors(), UserGateway, UserOperator, UserMigrate, UserBackup)
 }
 
 // Permissions lists the subjects that a NATS user may publish and subscribe to. All others are denied.
@@ -48,6 +50,10 @@ func PermissionsOf(user string) Permissions {
 		p.operator()
 	case user == UserMigrate:
 		p.migrate()
+		p.restore()
+		return p.tidy()
+	case user == UserBackup:
+		p.backup()
 		return p.tidy()
 	}
 	p.publish(streamListSubject) // processes report how streams differ from what they expect

@@ -59,8 +59,8 @@ accounts {
     users: [
 `
 
-// RenderConf renders nats.conf: one account with a user for each actor, the gateway, the operator, migrate and the enrolled users, each with
-// the least permissions that it needs. It contains no secret.
+// RenderConf renders nats.conf: one account with a user for each actor, the gateway, the operator, migrate, backup and the enrolled users, each
+// with the least permissions that it needs. It contains no secret.
 func RenderConf(enrolled ...Enrolled) string {
 	var b strings.Builder
 	var denied strings.Builder

@@ -108,3 +108,13 @@ func configureConsumer(c subjects.Consumer, config jetstream.ConsumerConfig, rep
 
 // maxAckPending is how many messages of a durable may be delivered and not acknowledged.
 const maxAckPending = 1024
+
+// SubjectsOf returns the subjects that a stream, a bucket's stream or an object store's has; nil for a stream that weft does not know.
+func SubjectsOf(stream string) []string {
+	for _, r := range requiredStreams() {
+		if r.stream == stream {
+			return r.configure(jetstream.StreamConfig{}, 1).Subjects
+		}
+	}
+	return nil
+}

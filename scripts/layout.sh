@@ -23,7 +23,7 @@ actors/workflow/definition actors/workflow/diagram actors/workflow/extension
 actors/runtime actors/dataexport actors/workflow/engine actors/auth/password actors/notification/dispatch actors/notification/providers actors/consent/ledger actors/consent/receipt
 actors/auth/lockout actors/auth/refresh actors/auth/holdings actors/notification/mailcheck actors/notification/webhooks
 actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow
-cmd/weft/settings
+cmd/weft/settings cmd/weft/backup
 cmd/weft cmd/weft-generate e2e examples/extensions/go
 '
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -189,9 +190,16 @@ func (l *pgLease) note(ctx context.Context, err error) error {
 	return err
 }
 
+// writersLock is the key of the advisory lock that each transaction that writes shares, and that Freeze takes alone: it then waits for all of them, and
+// those that begin later wait for it, holding no other lock. It is one for all schemas.
+const writersLock = 0x77656674626b7570
+
+// beginWriting is one message to the server.
+var beginWriting = fmt.Sprintf("BEGIN READ WRITE; SELECT pg_advisory_xact_lock_shared(%d)", writersLock)
+
 // BeginTx sets the access mode explicitly, because the session's default is read-only.
 func (l *pgLease) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	begin := "BEGIN READ WRITE"
+	begin := beginWriting
 	if opts.ReadOnly {
 		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	}

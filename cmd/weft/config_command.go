@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 
@@ -27,15 +28,20 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			root, err := sectionNode(reflect.ValueOf(config.Config), "")
-			if err != nil {
-				return fmt.Errorf("encoding the settings: %w", err)
-			}
-			encoder := yaml.NewEncoder(cmd.OutOrStdout())
-			encoder.SetIndent(2)
-			return encoder.Encode(root)
+			return printConfig(cmd.OutOrStdout(), config)
 		},
 	}
+}
+
+// printConfig writes the effective settings as YAML, with secrets masked.
+func printConfig(w io.Writer, config Config) error {
+	root, err := sectionNode(reflect.ValueOf(config.Config), "")
+	if err != nil {
+		return fmt.Errorf("encoding the settings: %w", err)
+	}
+	encoder := yaml.NewEncoder(w)
+	encoder.SetIndent(2)
+	return encoder.Encode(root)
 }
 
 // sectionNode encodes a struct or map of settings with a comment for each.

@@ -16,6 +16,8 @@
 //	reload.go           what SIGHUP does
 //	gc.go               tuning of the garbage collector
 //	migrate.go          weft migrate: streams, buckets, durables and database schemas
+//	backup.go           weft backup, weft backup verify
+//	restore.go          weft restore
 //	streams.go          comparing and migrating what JetStream stores
 //	config.go           the configuration and its defaults
 //	config_load.go      reading it from a YAML file and the environment
@@ -48,6 +50,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weftmesh/weft/cmd/weft/backup"
 )
 
 // Exit codes of a command that did not succeed.
@@ -56,6 +60,9 @@ const (
 	exitUsage   = 2
 	// exitPending is that of a dry run that has found something to change.
 	exitPending = 3
+	// exitFormat is that of an archive that another version of weft must read, exitSecret that of keys that cannot be decrypted.
+	exitFormat = 4
+	exitSecret = 5
 )
 
 func main() {
@@ -78,6 +85,10 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return exitUsage
 	case errors.As(err, new(pendingError)):
 		return exitPending
+	case errors.Is(err, backup.ErrFormat):
+		return exitFormat
+	case errors.Is(err, backup.ErrSecret):
+		return exitSecret
 	}
 	return exitFailure
 }
@@ -104,7 +115,8 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().String("config", os.Getenv("WEFT_CONFIG"), "YAML configuration file; environment variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		upCommand(), runCommand(), migrateCommand(), demoCommand(), configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
+		upCommand(), runCommand(), migrateCommand(), backupCommand(), restoreCommand(), demoCommand(),
+		configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
 		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), replayCommand(),
 		extensionCommand(), doctorCommand(),
 		versionCommand(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -55,15 +56,17 @@ func natsInitCommand() *cobra.Command {
 }
 
 func natsContextCommand() *cobra.Command {
-	var name, url, keys, data string
+	var name, url, keys, data, user string
 	var selectIt bool
 	cmd := &cobra.Command{
 		Use:   "nats-context",
 		Short: "Configure the nats CLI to connect as weft's operator",
 		Long: "Writes a context of the nats CLI that connects as the user `operator`, and selects it. Commands such as " +
-			"nats micro ls, nats micro info auth, nats req weft.v1.auth.login …, nats kv ls and nats stream ls then work.",
-		Example: "  weft nats-context --data ./weft-data\n  weft nats-context --nats nats://nats.internal:4222 --keys ./nats/keys --name prod",
-		Args:    noArguments,
+			"nats micro ls, nats micro info auth, nats req weft.v1.auth.login …, nats kv ls and nats stream ls then work.\n\n" +
+			"With --user backup the context is for nats stream backup and nats account backup, and for nothing else. It has a secret, as the key has.",
+		Example: "  weft nats-context --data ./weft-data\n  weft nats-context --nats nats://nats.internal:4222 --keys ./nats/keys --name prod\n" +
+			"  weft nats-context --user backup --name weft-backup --select=false",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := baseConfig(cmd)
 			if err != nil {
@@ -79,7 +82,10 @@ func natsContextCommand() *cobra.Command {
 				url = known // the server whose configuration is beside the keys
 			}
 			url = cmp.Or(url, config.NATS.URL)
-			file, err := writeNATSContext(name, url, keys, selectIt)
+			if user != mesh.UserOperator && user != mesh.UserBackup {
+				return usageError{fmt.Errorf("--user is %q, want %s or %s", user, mesh.UserOperator, mesh.UserBackup)}
+			}
+			file, err := writeNATSContext(name, url, keys, user, selectIt)
 			if err != nil {
 				return err
 			}
@@ -91,18 +97,20 @@ func natsContextCommand() *cobra.Command {
 	cmd.Flags().StringVar(&url, "nats", "", "URL of the NATS server (default the one configured beside the keys, else nats://127.0.0.1:4222)")
 	cmd.Flags().StringVar(&keys, "keys", "", "directory of the NATS users' seeds (default <data>/nats/keys)")
 	cmd.Flags().StringVar(&data, "data", "", "weft's data directory (default weft-data)")
+	cmd.Flags().StringVar(&user, "user", mesh.UserOperator, "NATS user: operator or backup")
 	cmd.Flags().BoolVar(&selectIt, "select", true, "select the context in the nats CLI")
 	return cmd
 }
 
 // writeNATSContext writes a context to the nats CLI's directory, <config>/nats/context/<name>.json, and returns the file.
-func writeNATSContext(name, url, keys string, selectIt bool) (string, error) {
-	seed, err := filepath.Abs(filepath.Join(keys, "operator.nk"))
+func writeNATSContext(name, url, keys, user string, selectIt bool) (string, error) {
+	seed, err := filepath.Abs(filepath.Join(keys, user+".nk"))
 	if err != nil {
 		return "", fmt.Errorf("resolving the directory of keys: %w", err)
 	}
-	if _, err := os.Stat(seed); err != nil {
-		return "", fmt.Errorf("the operator's key is missing; `weft up` and `weft nats-init` create it: %w", err)
+	secret, err := os.ReadFile(seed)
+	if err != nil {
+		return "", fmt.Errorf("the %s's key is missing; `weft up` and `weft nats-init` create it: %w", user, err)
 	}
 	// The nats CLI uses XDG_CONFIG_HOME, or else ~/.config, on every operating system.
 	config := os.Getenv("XDG_CONFIG_HOME")
@@ -117,9 +125,13 @@ func writeNATSContext(name, url, keys string, selectIt bool) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("creating the directory of contexts: %w", err)
 	}
-	content, err := json.MarshalIndent(map[string]string{
-		"description": "weft's operator", "url": url, "nkey": seed, "inbox_prefix": mesh.InboxPrefix("operator"),
-	}, "", "  ")
+	settings := map[string]string{"description": "weft's " + user, "url": url, "nkey": seed, "inbox_prefix": mesh.InboxPrefix(user)}
+	if user == mesh.UserBackup { // its requests are privileged
+		if settings["jetstream_api_prefix"], err = mesh.PrivilegedPrefix(bytes.TrimSpace(secret)); err != nil {
+			return "", err
+		}
+	}
+	content, err := json.MarshalIndent(settings, "", "  ")
 	if err != nil {
 		return "", fmt.Errorf("encoding the context: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weftmesh/weft/cmd/weft/backup"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/embedded"
 	"github.com/weftmesh/weft/subjects"
@@ -58,6 +59,9 @@ func up(ctx context.Context, config Config, c console) error {
 	logMemory(p.telemetry.Log, limit)
 	defer p.returnIdleMemory(ctx)()
 	defer p.reloadAtHangup()()
+	if err := backup.CheckComplete(config.Data); err != nil {
+		return err
+	}
 	dir := filepath.Join(config.Data, "nats")
 	host, port, err := serverAddress(config.NATS.Listen)
 	if err != nil {
