@@ -87,7 +87,7 @@ func natsContextCommand() *cobra.Command {
 				url = known // the server whose configuration is beside the keys
 			}
 			url = cmp.Or(url, config.NATS.URL)
-			file, err := writeNATSContext(name, url, keys, selectIt)
+			file, err := writeNATSContext(name, url, keys, natsTLS(config.NATS.TLS, keys), selectIt)
 			if err != nil {
 				return err
 			}
@@ -104,7 +104,7 @@ func natsContextCommand() *cobra.Command {
 }
 
 // writeNATSContext writes a context to the nats CLI's directory, <config>/nats/context/<name>.json, and returns the file.
-func writeNATSContext(name, url, keys string, selectIt bool) (string, error) {
+func writeNATSContext(name, url, keys string, files mesh.TLSFiles, selectIt bool) (string, error) {
 	seed, err := filepath.Abs(filepath.Join(keys, "operator.nk"))
 	if err != nil {
 		return "", fmt.Errorf("resolving the directory of keys: %w", err)
@@ -125,9 +125,16 @@ func writeNATSContext(name, url, keys string, selectIt bool) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("creating the directory of contexts: %w", err)
 	}
-	content, err := json.MarshalIndent(map[string]string{
-		"description": "weft's operator", "url": url, "nkey": seed, "inbox_prefix": mesh.InboxPrefix("operator"),
-	}, "", "  ")
+	settings := map[string]string{"description": "weft's operator", "url": url, "nkey": seed, "inbox_prefix": mesh.InboxPrefix("operator")}
+	for key, file := range map[string]string{"ca": files.CA, "cert": files.Cert, "key": files.Key} {
+		if file == "" {
+			continue
+		}
+		if settings[key], err = filepath.Abs(file); err != nil {
+			return "", fmt.Errorf("resolving the directory of certificates: %w", err)
+		}
+	}
+	content, err := json.MarshalIndent(settings, "", "  ")
 	if err != nil {
 		return "", fmt.Errorf("encoding the context: %w", err)
 	}
