@@ -3,10 +3,13 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +23,10 @@ import (
 const (
 	actorRecovery  = 2 * time.Second
 	serverRecovery = 10 * time.Second
+	// cutRecovery is that of a server that is cut off: its clients notice by unanswered pings.
+	cutRecovery = 25 * time.Second
+	// revocationRecovery is that of clients that revoke rights: the lease of a guard that has died is five seconds.
+	revocationRecovery = 8 * time.Second
 )
 
 // clusterFaults is a cluster site under load.
@@ -61,41 +68,43 @@ func clusterDatabase(t *testing.T) string {
 	return ""
 }
 
-// inject injects a fault, keeps it for a third of tortureDuration, mends it, and waits until all kinds of requests are acknowledged. limit
-// bounds the time without an acknowledged request of one kind.
+// inject injects a fault, keeps it for a third of tortureDuration, mends it, and waits until all kinds of requests are acknowledged again. limit
+// bounds the time after which no request is refused any more, counted for requests that began after the fault or its end.
 func (f *clusterFaults) inject(name string, limit time.Duration, fault func() (mend func())) {
 	f.t.Helper()
 	began := time.Now()
 	mend := fault()
-	f.served(began)
-	<-time.After(max(0, tortureDuration(f.t)/3-time.Since(began)))
-	down, kind := f.load.gap(began)
+	first, last := f.recovered(began)
+	revoked, revokedLast, _ := f.load.recovery(began, revoking)
 	mended := time.Now()
 	mend()
-	f.served(time.Now())
-	up, upKind := f.load.gap(mended)
-	f.t.Logf("%s: without %s for at most %s; when it returned, without %s for at most %s", name, kind, down.Round(time.Millisecond), upKind, up.Round(time.Millisecond))
-	if longest := max(down, up); longest > limit {
-		f.t.Errorf("%s: a kind of requests was not served for %s, which must be less than %s", name, longest, limit)
+	_, lastUp := f.recovered(mended)
+	round := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+	f.t.Logf("%s: all is served again after %s, nothing is refused any more after %s, clients that revoke rights are served after %s and not refused after %s; when it has returned, nothing is refused after %s",
+		name, round(first), round(last), round(revoked), round(revokedLast), round(lastUp))
+	if longest := max(first, last, lastUp); longest > limit {
+		f.t.Errorf("%s: requests were refused for %s, which must be less than %s", name, longest, limit)
+	}
+	if longest := max(revoked, revokedLast); longest > max(limit, revocationRecovery) {
+		f.t.Errorf("%s: clients that revoke rights were refused for %s", name, longest)
 	}
 }
 
-// served returns when a request of each kind was acknowledged after from.
-func (f *clusterFaults) served(from time.Time) {
+// recovered waits for a third of tortureDuration and until each kind of requests has been acknowledged and none was refused for a second.
+func (f *clusterFaults) recovered(from time.Time) (first, last time.Duration) {
 	f.t.Helper()
+	least := tortureDuration(f.t) / 3
 	err := eventually(func() (bool, string) {
-		f.load.mu.Lock()
-		defer f.load.mu.Unlock()
-		for _, kind := range []string{"workflows", "actions", "notifications", "sign-in", "refused calls"} {
-			if all := f.load.successes[kind]; len(all) == 0 || all[len(all)-1].Before(from) {
-				return false, kind + " are not served"
-			}
-		}
-		return true, ""
+		var all bool
+		first, last, all = f.load.recovery(from, frequent)
+		_, lastRevoked, allRevoked := f.load.recovery(from, revoking)
+		since := time.Since(from)
+		return all && allRevoked && since > least && since-max(last, lastRevoked) > time.Second, fmt.Sprintf("after %s: served %t and %t, refused until %s", since, all, allRevoked, last)
 	})
 	if err != nil {
 		f.t.Error(err)
 	}
+	return first, last
 }
 
 // end stops the load and verifies it.
@@ -206,6 +215,106 @@ func TestClusterProcessFaults(t *testing.T) {
 			t.Errorf("restarting PostgreSQL: %v\n%s", err, out)
 		}
 		return func() {}
+	})
+	f.end()
+}
+
+// nextBinary builds weft as a later version.
+var nextBinary = sync.OnceValues(func() (string, error) {
+	return build("weft-next", weftCommand, "-ldflags", "-s -w -X main.version=99.0.0")
+})
+
+// TestRollingUpgrade replaces the processes of one version by those of another, one after the other, under load: the actors, the gateways, and then
+// the NATS servers, which are restarted. Nothing is lost, and no answer is other than 503 with Retry-After.
+func TestRollingUpgrade(t *testing.T) {
+	next, err := nextBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newClusterFaults(t, clusterDatabase(t), onThisMachine, unwrapped)
+	f.binary = next
+	if out := f.command("version"); !strings.Contains(out, "99.0.0") {
+		t.Errorf("the later version is %s", out)
+	}
+	f.command("migrate", "--config", f.settings, "--data", f.dir)
+	for _, group := range [][]*running{f.workers, f.gateways} {
+		for i := range group {
+			began := time.Now()
+			if err := group[i].stop(); err != nil {
+				t.Error(err)
+			}
+			program := group[i].program
+			program.path = next
+			group[i] = f.launch(program)
+			first, last := f.recovered(began)
+			t.Logf("replaced %s in %s: all served after %s, nothing refused after %s", program.name, time.Since(began).Round(time.Millisecond), first.Round(time.Millisecond), last.Round(time.Millisecond))
+		}
+	}
+	for i := range f.running {
+		began := time.Now()
+		if err := f.running[i].stop(); err != nil {
+			t.Error(err)
+		}
+		f.restart(i)
+		first, last := f.recovered(began)
+		t.Logf("restarted %s: all served after %s, nothing refused after %s", f.running[i].name, first.Round(time.Millisecond), last.Round(time.Millisecond))
+		f.await("a server has caught up", func() bool { return !strings.Contains(f.balance("--dry-run"), "lags behind") })
+	}
+	f.balance()
+	f.end()
+	if n := f.load.failures["504"]; n > 0 {
+		t.Errorf("%d requests had no answer in time", n)
+	}
+}
+
+// balance runs weft nats-balance, and returns its output; with --dry-run it may exit with 3.
+func (f *clusterFaults) balance(args ...string) string {
+	f.t.Helper()
+	c := exec.CommandContext(f.t.Context(), f.binary, append([]string{"nats-balance", "--config", f.settings, "--data", f.dir}, args...)...)
+	c.Env = f.env
+	out, err := c.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
+		f.t.Errorf("weft nats-balance: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
+func (f *clusterFaults) await(what string, holds func() bool) {
+	f.t.Helper()
+	if err := eventually(func() (bool, string) { return holds(), what }); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// TestClusterPartition cuts the server that leads JetStream off from the others and from its clients, in a network namespace whose link is taken
+// down: connections stay half-open.
+func TestClusterPartition(t *testing.T) {
+	name := fmt.Sprintf("weft%d", os.Getpid()%100_000)
+	hosts := [3]string{"10.213.7.1", "10.213.7.1", "10.213.7.2"}
+	ip := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %v (the test needs the right to make network namespaces): %v\n%s", args, err, out)
+		}
+	}
+	ip("netns", "add", name)
+	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() })
+	ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+	ip("addr", "add", hosts[0]+"/30", "dev", name)
+	ip("link", "set", name, "up")
+	ip("-n", name, "addr", "add", hosts[2]+"/30", "dev", "eth0")
+	ip("-n", name, "link", "set", "eth0", "up")
+	ip("-n", name, "link", "set", "lo", "up")
+	f := newClusterFaults(t, clusterDatabase(t), hosts, func(i int) []string {
+		if i < 2 {
+			return nil
+		}
+		return []string{"ip", "netns", "exec", name}
+	})
+	f.inject("a server that is cut off", cutRecovery, func() func() {
+		ip("link", "set", name, "down")
+		return func() { ip("link", "set", name, "up") }
 	})
 	f.end()
 }
