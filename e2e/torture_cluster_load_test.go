@@ -132,6 +132,7 @@ func (l *clusterLoad) request(kind string, c *client, method, path string, body 
 			return a, true
 		case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "", a.status == http.StatusGatewayTimeout:
 			l.count(fmt.Sprint(a.status))
+			l.count(fmt.Sprintf("%s: %d %s", kind, a.status, a.text(".detail")))
 		case a.status == http.StatusConflict && a.text(".reason") == string(subjects.ReasonInProgress): // its first attempt is still in progress
 			l.count(fmt.Sprint(a.status))
 			<-time.After(100 * time.Millisecond)

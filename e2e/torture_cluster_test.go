@@ -68,12 +68,12 @@ func clusterDatabase(t *testing.T) string {
 	return ""
 }
 
-// inject injects a fault, keeps it for a third of tortureDuration, mends it, and waits until all kinds of requests are acknowledged again. limit
+// inject injects a fault, which has begun when the function returns, keeps it for a third of tortureDuration, mends it, and waits until all kinds of requests are acknowledged again. limit
 // bounds the time after which no request is refused any more, counted for requests that began after the fault or its end.
 func (f *clusterFaults) inject(name string, limit time.Duration, fault func() (mend func())) {
 	f.t.Helper()
-	began := time.Now()
 	mend := fault()
+	began := time.Now()
 	first, last := f.recovered(began)
 	revoked, revokedLast, _ := f.load.recovery(began, revoking)
 	mended := time.Now()
@@ -211,10 +211,14 @@ func TestClusterProcessFaults(t *testing.T) {
 		return func() { f.workers[0] = f.launch(f.workers[0].program) }
 	})
 	f.inject("a restart of PostgreSQL", serverRecovery, func() func() {
-		if out, err := exec.CommandContext(t.Context(), "../scripts/postgres.sh", "restart", dir).CombinedOutput(); err != nil {
-			t.Errorf("restarting PostgreSQL: %v\n%s", err, out)
-		}
-		return func() {}
+		restarted := make(chan struct{})
+		go func() {
+			defer close(restarted)
+			if out, err := exec.CommandContext(t.Context(), "../scripts/postgres.sh", "restart", dir).CombinedOutput(); err != nil {
+				t.Errorf("restarting PostgreSQL: %v\n%s", err, out)
+			}
+		}()
+		return func() { <-restarted }
 	})
 	f.end()
 }

@@ -22,7 +22,7 @@ const (
 	ReasonNoResponders Reason = "no_responders"
 	// ReasonDisconnected: NATS cannot be reached (CodeUnavailable).
 	ReasonDisconnected Reason = "disconnected"
-	// ReasonNotStarted: a store that decides about a call cannot be reached, so that nothing was begun; repeating the request is safe (CodeUnavailable).
+	// ReasonNotStarted: a store that decides about a call cannot be reached, so that nothing was started; repeating the request is safe (CodeUnavailable).
 	ReasonNotStarted Reason = "not_started"
 	// ReasonAccountBlocked: the account that something was to be done for is disabled or deleted; nothing was done (CodeForbidden).
 	ReasonAccountBlocked Reason = "account_blocked"

@@ -128,7 +128,7 @@ func TestTLSWithPostgres(t *testing.T) {
 	}
 	own := fmt.Sprintf("sslmode=verify-full&sslrootcert=%s&sslcert=%s&sslkey=%s", s.root, s.cert, s.key)
 	var db *database.DB
-	// The server applies its new configuration a moment after it was told to.
+	// The server applies its new configuration a moment after the reload.
 	actortest.Eventually(t, "a connection with certificates", func() (connected bool) {
 		var err error
 		db, err = s.open(own)

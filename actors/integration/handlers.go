@@ -20,7 +20,7 @@ func asError(err error) error {
 }
 
 // notStarted adds ReasonNotStarted to the error of a call if weft's own stores or guard cannot be reached and no attempt of the call was sent. The
-// outcome is nil if none was begun.
+// outcome is nil if none was started.
 func notStarted(ctx context.Context, o *outcome, err error) error {
 	if ctx.Err() != nil || o != nil && (o.refused == nil || o.attempts > 1) {
 		return err

@@ -11,7 +11,7 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-// A call says that nothing was begun only if that is so: a workflow repeats it then.
+// A call says that nothing was started only if that is so: a workflow repeats it then.
 func TestNotStarted(t *testing.T) {
 	t.Parallel()
 	unavailable := &subjects.Error{Code: subjects.CodeUnavailable, Detail: "the rate limits cannot be reached right now", Cause: kv.ErrUnavailable}
