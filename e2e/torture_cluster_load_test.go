@@ -64,7 +64,7 @@ const clientTimeout = 3 * time.Second
 const clusterWorkflow = `document: {dsl: 1.0.3, namespace: torture, name: cluster, version: 1.0.0}
 use:
   retries:
-    again: {delay: {milliseconds: 300}, limit: {attempt: {count: 30}}}
+    again: {delay: {milliseconds: 500}, limit: {attempt: {count: 100}}}
 do:
   - one:
       try:
@@ -95,7 +95,7 @@ func newClusterLoad(t *testing.T, urls ...string) *clusterLoad {
 
 // start begins the load.
 func (l *clusterLoad) start() {
-	for _, loop := range []func(){l.execute, l.act, l.act, l.notify, l.signIn, l.revoke} {
+	for _, loop := range []func(){l.execute, l.act, l.act, l.notify, l.signIn, l.signIn, l.revoke, l.revoke, l.revoke} {
 		l.all.Go(func() {
 			for !l.over.Load() {
 				loop()
@@ -209,7 +209,9 @@ func (l *clusterLoad) signIn() {
 	for range 4 {
 		l.request("reads after signing out", c, http.MethodGet, "/v1/users/me", nil, []int{http.StatusUnauthorized})
 	}
+	l.mu.Lock()
 	l.logouts++
+	l.mu.Unlock()
 }
 
 // revoke grants and revokes a consent; then no call starts.
@@ -242,7 +244,9 @@ func (l *clusterLoad) revoke() {
 		if n := l.shop.count(path); n != 0 {
 			l.t.Errorf("%d calls started after a revocation had returned", n)
 		}
+		l.mu.Lock()
 		l.revocations++
+		l.mu.Unlock()
 	}
 }
 

@@ -89,7 +89,7 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, time.Second),
-		nats.PingInterval(5 * time.Second),
+		nats.PingInterval(3 * time.Second), // a server that is cut off is left after three without an answer
 		nats.MaxPingsOutstanding(2),
 		// A server that temporarily rejects the key, such as after a restart with an old file, must not end the connection.
 		nats.IgnoreAuthErrorAbort(),
