@@ -95,7 +95,7 @@ func newClusterLoad(t *testing.T, urls ...string) *clusterLoad {
 
 // start begins the load.
 func (l *clusterLoad) start() {
-	for _, loop := range []func(){l.execute, l.act, l.act, l.notify, l.signIn, l.signIn, l.revoke, l.revoke, l.revoke} {
+	for _, loop := range []func(){l.execute, l.execute, l.act, l.act, l.act, l.notify, l.notify, l.notify, l.signIn, l.signIn, l.revoke, l.revoke, l.revoke} {
 		l.all.Go(func() {
 			for !l.over.Load() {
 				loop()
@@ -187,7 +187,9 @@ func (l *clusterLoad) notify() {
 	key := uuid.NewString()
 	if _, ok := l.request("notifications", l.sender, http.MethodPost, "/v1/notifications",
 		map[string]any{"category": "system", "subject": key, "dedupe_key": key}, []int{http.StatusAccepted}); ok {
+		l.mu.Lock()
 		l.notifications = append(l.notifications, key)
+		l.mu.Unlock()
 	}
 	<-time.After(25 * time.Millisecond)
 }
