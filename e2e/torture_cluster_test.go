@@ -69,7 +69,7 @@ func clusterDatabase(t *testing.T) string {
 	return ""
 }
 
-// inject injects a fault, which has begun when the function returns, keeps it for a third of tortureDuration, mends it, and waits until all kinds of requests are acknowledged again. limit
+// inject injects a fault, which has happened when the function returns, keeps it for a third of tortureDuration, mends it, and waits until all kinds of requests are acknowledged again. limit
 // bounds the time after which no request is refused any more, counted for requests that began after the fault or its end.
 func (f *clusterFaults) inject(name string, limit time.Duration, fault func() (mend func())) {
 	f.t.Helper()

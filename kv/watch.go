@@ -18,7 +18,7 @@ type delivery struct {
 	left uint64
 }
 
-// watchHeartbeat is the interval at which the server of a watch's consumer says that it is alive. After two without it the watch goes on with a new
+// watchHeartbeat is the interval at which the server of a watch's consumer says that it is alive. After two without it the watch continues with a new
 // consumer: until then, a server that has died holds up revocations, which every watch must have seen.
 const watchHeartbeat = time.Second
 
