@@ -174,8 +174,9 @@ func (l *clusterLoad) execute() {
 
 func (l *clusterLoad) act() {
 	key := uuid.NewString()
-	if _, ok := l.request("actions", l.runner, http.MethodPost, "/v1/integrations/"+l.connection+"/actions/get",
-		map[string]any{"input": map[string]any{"path": "/action-" + key}}, []int{http.StatusOK}, "Idempotency-Key: "+key); ok {
+	// A key whose process has died is in progress until the deadline of its request: two minutes.
+	if a, ok := l.request("actions", l.runner, http.MethodPost, "/v1/integrations/"+l.connection+"/actions/get",
+		map[string]any{"input": map[string]any{"path": "/action-" + key}}, []int{http.StatusOK, http.StatusConflict}, "Idempotency-Key: "+key); ok && a.status == http.StatusOK {
 		l.mu.Lock()
 		l.actions = append(l.actions, key)
 		l.mu.Unlock()

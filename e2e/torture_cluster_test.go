@@ -21,7 +21,8 @@ import (
 
 // Bounds of the time without an acknowledged request of one kind, which docs/cluster.md states.
 const (
-	actorRecovery  = 2 * time.Second
+	// actorRecovery is two seconds on an idle machine: a partition of the workflow actor changes its owner in that time.
+	actorRecovery  = 5 * time.Second
 	serverRecovery = 10 * time.Second
 	// cutRecovery is that of a server that is cut off: its clients notice by unanswered pings.
 	cutRecovery = 25 * time.Second

@@ -36,7 +36,7 @@ func startSecurePostgres(t *testing.T) *securePostgres {
 	}
 	parent := t.TempDir()
 	for dir := parent; strings.HasPrefix(dir, os.TempDir()) && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the server runs as another user
+		if err := os.Chmod(dir, 0o711); err != nil {
 			t.Fatal(err)
 		}
 	}

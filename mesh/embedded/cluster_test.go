@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,7 +136,7 @@ func TestInitCluster(t *testing.T) {
 	for _, file := range kept {
 		before[file] = read(t, dir, file)
 	}
-	four := append(three, members(t, "d")...)
+	four := slices.Concat(three, members(t, "d"))
 	added := initCluster(t, dir, embedded.ClusterOptions{Members: four, TLS: embedded.TLSMutual, Now: now.Add(time.Hour)})
 	if len(added.Issued) != 2 || !strings.Contains(added.Issued[0], "/d/tls/") {
 		t.Errorf("adding a server issued %v", added.Issued)
@@ -256,7 +257,7 @@ func TestClusterWithTLS(t *testing.T) {
 	}
 	checkStrangers(t, c, three)
 
-	four := append(three, members(t, "d")...)
+	four := slices.Concat(three, members(t, "d"))
 	initCluster(t, dir, embedded.ClusterOptions{Members: four, TLS: embedded.TLSOn})
 	d := startMember(t, filepath.Join(dir, "d"))
 	within(t, "the fourth server has routes to the three others, which were not restarted", func() bool { return d.NumRemotes() >= 3 })
@@ -298,7 +299,6 @@ func startMember(t *testing.T, dir string) *server.Server {
 // serialOf returns the serial number of the certificate that a server presents to clients.
 func serialOf(t *testing.T, c embedded.ClusterFolder, m embedded.Member) string {
 	t.Helper()
-	serial := ""
 	options := clusterUser(t, c, mesh.UserOperator)
 	options.URL = fmt.Sprintf("tls://127.0.0.1:%d", m.ClientPort)
 	conn, err := mesh.Connect(t.Context(), options)
@@ -310,8 +310,7 @@ func serialOf(t *testing.T, c embedded.ClusterFolder, m embedded.Member) string 
 	if err != nil {
 		t.Fatal(err)
 	}
-	serial = state.PeerCertificates[0].SerialNumber.String()
-	return serial
+	return state.PeerCertificates[0].SerialNumber.String()
 }
 
 // checkStrangers checks that foreign servers and clients are refused.

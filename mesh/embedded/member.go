@@ -45,10 +45,10 @@ func ParseMember(text string) (Member, error) {
 		address = name
 	}
 	m := Member{ClientPort: defaultClientPort, RoutePort: defaultRoutePort}
-	host, ports := address, ""
+	host := address
 	if i := strings.LastIndexByte(address, ':'); i > strings.LastIndexByte(address, ']') {
-		host, ports = address[:i], address[i+1:]
-		client, route, both := strings.Cut(ports, "/")
+		host = address[:i]
+		client, route, both := strings.Cut(address[i+1:], "/")
 		var err, routeErr error
 		m.ClientPort, err = parsePort(client)
 		if both {
