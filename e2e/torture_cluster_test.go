@@ -25,7 +25,7 @@ const (
 	actorRecovery  = 5 * time.Second
 	serverRecovery = 10 * time.Second
 	// cutRecovery is that of a server that is cut off: its clients notice by unanswered pings.
-	cutRecovery = 25 * time.Second
+	cutRecovery = 15 * time.Second
 	// revocationRecovery is that of clients that revoke rights one after the other: the lease of a guard that has died is five seconds, and a key
 	// whose request its process has not answered is in progress until the request's deadline, ten seconds.
 	revocationRecovery = 20 * time.Second
