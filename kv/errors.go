@@ -86,7 +86,7 @@ func classifyAPI(api *jetstream.APIError) error {
 	case api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence,
 		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant:
 		return ErrConflict
-	case api.Code == http.StatusServiceUnavailable:
+	case api.Code >= http.StatusInternalServerError: // such as a server that has just lost the lead of the stream (10009)
 		return ErrUnavailable
 	}
 	return nil

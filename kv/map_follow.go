@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Bounds of a Map's recovery.
 const (
-	// loadTimeout is how long a load may make no progress before it is retried.
-	loadTimeout = 10 * time.Second
+	// loadTimeout is how long a load may make no progress before it is retried, as where the server of its consumer has died.
+	loadTimeout = 4 * time.Second
 	// reloadWait is the delay between two attempts to load.
 	reloadWait = 100 * time.Millisecond
 	// askLeader is how often a load that waits for the leader's last message, or a wait for a revision, asks the leader again.
@@ -176,7 +178,9 @@ func (m *Map[T]) applyInitial(ctx context.Context, d delivery, progress *initial
 func (m *Map[T]) leaderLast(ctx context.Context) (uint64, error) {
 	bounded, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	last, err := m.bucket.stream.GetLastMsgForSubject(bounded, m.bucket.spec.subject(m.filter))
+	last, err := withAnswer(bounded, m.bucket.js, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return m.bucket.stream.GetLastMsgForSubject(ctx, m.bucket.spec.subject(m.filter))
+	})
 	if errors.Is(classify(err), ErrNotFound) {
 		return 0, nil
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -155,7 +157,9 @@ func paceKey(id cellKey) string { return EncodeKey(id.key, id.period.String()) }
 
 // askTime takes a new sample of the server's time.
 func (p *Pacer) askTime(ctx context.Context) error {
-	stream, err := p.bucket.js.Stream(ctx, p.bucket.spec.Stream())
+	stream, err := withAnswer(ctx, p.bucket.js, func(ctx context.Context) (jetstream.Stream, error) {
+		return p.bucket.js.Stream(ctx, p.bucket.spec.Stream())
+	})
 	if err != nil {
 		return err
 	}

@@ -64,10 +64,9 @@ func (s source) verify(subject string, header nats.Header, data []byte, stored t
 // last reads the last message of a subject that its author wrote. The leader answers. The error is jetstream.ErrMsgNotFound if the
 // subject has no message at all.
 func (s source) last(ctx context.Context, subject string) (message, error) {
-	if err := reachable(s.js); err != nil {
-		return message{}, err
-	}
-	raw, err := s.stream.GetLastMsgForSubject(ctx, subject)
+	raw, err := withAnswer(ctx, s.js, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.stream.GetLastMsgForSubject(ctx, subject)
+	})
 	if err != nil {
 		return message{}, err
 	}
@@ -81,7 +80,9 @@ func (s source) last(ctx context.Context, subject string) (message, error) {
 func (s source) beneath(ctx context.Context, subject string, latest uint64) (message, error) {
 	found := message{latest: latest}
 	for next := uint64(1); next < latest; {
-		raw, err := s.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subject))
+		raw, err := withAnswer(ctx, s.js, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+			return s.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subject))
+		})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -17,6 +18,10 @@ type delivery struct {
 	left uint64
 }
 
+// watchHeartbeat is the interval at which the server of a watch's consumer says that it is alive. After two without it the watch continues with a new
+// consumer: until then, a server that has died holds up revocations, which every watch must have seen.
+const watchHeartbeat = time.Second
+
 // watching is a watch of the last messages of the subjects that match a filter, and of all that follow.
 type watching struct {
 	deliveries chan delivery
@@ -29,7 +34,7 @@ type watching struct {
 // watch starts a watch, which lives until ctx ends or end is called. bounded bounds its start.
 func (s source) watch(ctx, bounded context.Context, filter string) (watching, error) {
 	// The ordered consumer of nats.go's former API: the jetstream package's own delivers by pull only, which is slower.
-	js, err := s.js.Conn().JetStream()
+	js, err := s.js.Conn().JetStream(nats.MaxWait(answerWithin))
 	if err != nil {
 		return watching{}, err
 	}
@@ -49,7 +54,8 @@ func (s source) watch(ctx, bounded context.Context, filter string) (watching, er
 		case w.deliveries <- d:
 		case <-lifetime.Done():
 		}
-	}, nats.BindStream(s.stream.CachedInfo().Config.Name), nats.OrderedConsumer(), nats.DeliverLastPerSubject(), nats.Context(lifetime))
+	}, nats.BindStream(s.stream.CachedInfo().Config.Name), nats.OrderedConsumer(), nats.DeliverLastPerSubject(),
+		nats.IdleHeartbeat(watchHeartbeat), nats.Context(lifetime))
 	if err != nil {
 		cancel()
 		return watching{}, cmp.Or(bounded.Err(), err)

@@ -11,7 +11,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 )
+
+// writeID is the header that tells a write from all others, so that a writer that had no answer knows its message again.
+const writeID = "Weft-Write"
 
 // writeAttempts bounds how often a write finds that the key's last message has changed, and is not its author's.
 const writeAttempts = 8
@@ -34,15 +38,21 @@ func (b *Bucket[T]) write(ctx context.Context, key string, value T, how write) (
 }
 
 // store publishes a message under a key and returns its sequence. Every write expects the sequence of the key's last message, so that a
-// repetition of it is refused by the server. A last message of another author is passed over.
+// repetition of it is refused by the server. A last message of another author is passed over. A message that is not acknowledged is sent again; if
+// another write has followed, it is not known whether it was stored, and the error of a conditional write is ErrUnavailable.
 func (s source) store(ctx context.Context, spec Spec, key string, msg *nats.Msg, how write) (uint64, error) {
 	if err := errors.Join(checkKey(key), checkWriter(spec, key)); err != nil {
 		return 0, err
 	}
 	msg.Subject = spec.subject(key)
-	expect := how.expect
+	id := nuid.Next()
+	msg.Header.Set(writeID, id)
+	expect, sent := how.expect, 0
 	for range writeAttempts {
-		sequence, err := s.publish(ctx, msg, how.ttl, expect)
+		sequence, err := withAnswer(ctx, s.js, func(ctx context.Context) (uint64, error) {
+			sent++
+			return s.publish(ctx, msg, how.ttl, expect)
+		})
 		if err == nil {
 			return sequence, s.clean(spec, msg.Subject, expect, sequence)
 		}
@@ -53,13 +63,20 @@ func (s source) store(ctx context.Context, spec Spec, key string, msg *nats.Msg,
 		if missing != nil && !errors.Is(classify(missing), ErrNotFound) {
 			return 0, missing
 		}
-		if how.conditional && found.sequence != how.expect {
+		switch isRepeated := sent > 1; {
+		case isRepeated && found.header.Get(writeID) == id:
+			return found.sequence, s.clean(spec, msg.Subject, expect, found.sequence)
+		case how.conditional && found.sequence != how.expect && isRepeated:
+			return 0, errors.Join(ErrUnavailable, errUnknownOutcome)
+		case how.conditional && found.sequence != how.expect:
 			return 0, err
 		}
 		expect = found.latest
 	}
 	return 0, ErrConflict
 }
+
+var errUnknownOutcome = errors.New("a write was not acknowledged, and another one has followed")
 
 // clean deletes the revisions before the one that was written. One that stays after a crash is deleted with the key's next revision.
 // Those of a shared bucket expire instead, because its writers may not delete one another's keys.
@@ -77,9 +94,6 @@ func (s source) clean(spec Spec, subject string, before, written uint64) error {
 func (s source) publish(ctx context.Context, msg *nats.Msg, ttl time.Duration, expect uint64) (uint64, error) {
 	ttl, err := ttlSeconds(ttl)
 	if err != nil {
-		return 0, err
-	}
-	if err := reachable(s.js); err != nil {
 		return 0, err
 	}
 	if ttl > 0 {
@@ -122,7 +136,10 @@ func (b *Bucket[T]) remove(ctx context.Context, key string, how write) error {
 	if err != nil || !last.gone {
 		return nil //nolint:nilerr // it was written again; its next revision deletes the earlier ones
 	}
-	if err := b.js.Purge(ctx, b.spec.Stream(), b.spec.subject(key), last.entry.Revision); err != nil {
+	_, err = withAnswer(ctx, b.js, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, b.js.Purge(ctx, b.spec.Stream(), b.spec.subject(key), last.entry.Revision)
+	})
+	if err != nil {
 		return fmt.Errorf("deleting old revisions: %w", err)
 	}
 	err = b.mark(ctx, key, write{ttl: markerLife, conditional: true, expect: last.entry.Revision})

@@ -19,6 +19,8 @@ type Options struct {
 	URL string
 	// InProcess is a server in this process. If set, the connection uses no socket, which halves the latency.
 	InProcess nats.InProcessConnProvider
+	// TLS are the files for TLS with the server. They are not used for a server in this process.
+	TLS TLSFiles
 	// User is the NATS user: the name of an actor, gateway, operator or migrate.
 	User string
 	// Seed is the user's nkey seed (SU…). Conn.Close wipes it from memory.
@@ -59,7 +61,7 @@ func (o Options) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 }
 
 // Connect connects, retrying with backoff until a server accepts the connection or Wait or ctx ends. It does not retry if the
-// server rejects the user.
+// server rejects the user, nor after an ErrTLS.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
 	if err := CheckServers(o.URL); err != nil {
 		return nil, fmt.Errorf("connecting to NATS as %s: the URL %w", o.User, err)
@@ -87,7 +89,7 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, time.Second),
-		nats.PingInterval(5 * time.Second),
+		nats.PingInterval(3 * time.Second), // a server that is cut off is left after three without an answer
 		nats.MaxPingsOutstanding(2),
 		// A server that temporarily rejects the key, such as after a restart with an old file, must not end the connection.
 		nats.IgnoreAuthErrorAbort(),
@@ -104,7 +106,10 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		}),
 	}
 	if o.InProcess != nil {
+		o.URL = strings.ReplaceAll(o.URL, "tls://", "nats://") // nothing is encrypted within the process
 		options = append(options, nats.InProcessServer(o.InProcess))
+	} else {
+		options = append(options, o.TLS.Options()...)
 	}
 	nc, err := dial(ctx, o, options)
 	if err != nil {
@@ -137,6 +142,9 @@ func dial(ctx context.Context, o Options, options []nats.Option) (*nats.Conn, er
 		nc, err := nats.Connect(o.URL, options...)
 		if err == nil || errors.Is(err, nats.ErrAuthorization) {
 			return nc, err
+		}
+		if refused := tlsError(err); refused != nil {
+			return nil, refused
 		}
 		o.Log.Info("NATS is not reachable yet", zap.String("user", o.User), zap.Error(err))
 		select {

@@ -193,6 +193,7 @@ func (p *Permissions) migrate() {
 	p.publish("$JS.API.INFO", "$JS.API.STREAM.NAMES")
 	for _, name := range streamNames() {
 		p.publish("$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)
+		p.publish(privilegedPattern + "STREAM.LEADER.STEPDOWN." + name) // see Balance
 	}
 	for _, spec := range kv.All() {
 		if spec.Storage == kv.Volatile { // recreated if its storage changes
@@ -201,6 +202,7 @@ func (p *Permissions) migrate() {
 	}
 	for _, c := range subjects.Consumers() {
 		p.publish("$JS.API.CONSUMER.CREATE."+c.Stream+".>", "$JS.API.CONSUMER.INFO."+c.Stream+".*")
+		p.publish(privilegedPattern + "CONSUMER.LEADER.STEPDOWN." + c.Stream + "." + c.Durable)
 	}
 }
 

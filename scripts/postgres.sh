@@ -5,6 +5,7 @@
 #   scripts/postgres.sh with COMMAND…   runs COMMAND with WEFT_TEST_POSTGRES set, then removes the server
 #   scripts/postgres.sh start DIR       creates and starts one in DIR (which must not exist), prints its URL
 #   scripts/postgres.sh stop DIR        stops it and removes DIR
+#   scripts/postgres.sh restart DIR     restarts it without waiting for its clients
 #
 # `with` uses WEFT_TEST_POSTGRES if it is already set. If PostgreSQL is not installed it prints how to install it
 # and runs COMMAND without, unless CI is set: then it fails.
@@ -64,6 +65,12 @@ stop() {
   rm -rf "$dir" "$dir.log"
 }
 
+restart() {
+  local dir=$1 bin
+  bin=$(binaries)
+  owned "$bin/pg_ctl" restart --wait --mode fast --silent --pgdata "$dir/data" --log "$dir/data/server.log"
+}
+
 with() {
   if [[ -n ${WEFT_TEST_POSTGRES:-} ]]; then
     exec "$@"
@@ -98,5 +105,6 @@ case ${1:-} in
   with) shift; with "$@" ;;
   start) start "${2:?a folder}" ;;
   stop) stop "${2:?a folder}" ;;
-  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  restart) restart "${2:?a folder}" ;;
+  *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -22,6 +22,8 @@ const (
 	ReasonNoResponders Reason = "no_responders"
 	// ReasonDisconnected: NATS cannot be reached (CodeUnavailable).
 	ReasonDisconnected Reason = "disconnected"
+	// ReasonNotStarted: a store that decides about a call cannot be reached, so that nothing was started; repeating the request is safe (CodeUnavailable).
+	ReasonNotStarted Reason = "not_started"
 	// ReasonAccountBlocked: the account that something was to be done for is disabled or deleted; nothing was done (CodeForbidden).
 	ReasonAccountBlocked Reason = "account_blocked"
 	// ReasonErasing: an earlier account with the same address is still being erased (CodeUnavailable).

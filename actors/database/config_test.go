@@ -53,7 +53,7 @@ func TestParsePostgres(t *testing.T) {
 		})},
 	} {
 		got, err := parsePostgres(c.text, c.getenv)
-		got.tls, got.retryTLS = nil, nil // see TestSSLModes
+		got.encryption = postgresEncryption{} // see TestSSLModes
 		if err != nil || got != c.want {
 			t.Errorf("%s is %+v, %v, want %+v", c.text, got, err, c.want)
 		}
@@ -72,9 +72,13 @@ func TestSSLModes(t *testing.T) {
 				t.Errorf("%s: %v", text, err)
 				continue
 			}
-			got := []bool{d.tls != nil}
-			if d.retry {
-				got = append(got, d.retryTLS != nil)
+			attempts, err := d.encryption.attempts()
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+			var got []bool
+			for _, encryption := range attempts {
+				got = append(got, encryption != nil)
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%s: attempts with TLS %v, want %v", text, got, want)
@@ -141,11 +145,11 @@ func TestDefaultSSLMode(t *testing.T) {
 // Verification by sslmode is tested with a server in TestTLSVerifies.
 func TestPostgresTLS(t *testing.T) {
 	t.Parallel()
-	if c, err := postgresTLS("disable", "h", "", "", ""); c != nil || err != nil {
+	if c, err := (postgresEncryption{mode: "disable", host: "h"}).config(); c != nil || err != nil {
 		t.Errorf("disable: %v, %v", c, err)
 	}
 	for mode, skips := range map[string]bool{"require": true, "verify-ca": true, "verify-full": false} {
-		c, err := postgresTLS(mode, "db.example", "", "", "")
+		c, err := (postgresEncryption{mode: mode, host: "db.example"}).config()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,7 @@ func NewConnections() *Connections { return &Connections{pools: map[poolKey]*poo
 // poolKey is what databases that share connections have in common.
 type poolKey struct {
 	network, address, user, password, database string
+	encryption                                 postgresEncryption
 	open, idle                                 int
 	idleTime, lifetime                         time.Duration
 }

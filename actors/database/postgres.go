@@ -17,30 +17,38 @@ import (
 	"go.uber.org/zap"
 )
 
-// encryptionConnector connects as sslmode says: with prefer and allow it tries a second time, without or with TLS.
+// encryptionConnector connects as sslmode says: with prefer and allow it tries a second time, without or with TLS. The files of certificates
+// are read for each connection, so that they can be replaced.
 type encryptionConnector struct {
+	// Connector names the driver; Connect does not use it.
 	*pgdriver.Connector
-	second *pgdriver.Connector
+	dsn postgresDSN
 }
 
 func (d postgresDSN) connector() encryptionConnector {
-	c := encryptionConnector{Connector: pgdriver.NewConnector(d.options(d.tls)...)}
-	if d.retry {
-		c.second = pgdriver.NewConnector(d.options(d.retryTLS)...)
-	}
-	return c
+	return encryptionConnector{Connector: pgdriver.NewConnector(d.options(nil)...), dsn: d}
 }
 
 // Connect does not try again with what the server has refused for another reason: a password, or a database that does not exist.
 func (c encryptionConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err == nil || c.second == nil || ctx.Err() != nil || slices.Contains([]string{"28P01", "3D000"}, postgresState(err)) {
-		return conn, err
+	attempts, err := c.dsn.encryption.attempts()
+	if err != nil {
+		return nil, fmt.Errorf("the connection string of PostgreSQL: %w", err)
 	}
-	if conn, second := c.second.Connect(ctx); second == nil {
-		return conn, nil
+	var first error
+	for _, encryption := range attempts {
+		conn, err := pgdriver.NewConnector(c.dsn.options(encryption)...).Connect(ctx)
+		if err == nil {
+			return conn, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if ctx.Err() != nil || slices.Contains([]string{"28P01", "3D000"}, postgresState(err)) {
+			break
+		}
 	}
-	return nil, err
+	return nil, first
 }
 
 const (
@@ -68,7 +76,7 @@ func openPostgres(ctx context.Context, cfg Config, log *zap.Logger) (*DB, error)
 		dsn.appName = "weft-" + cfg.Actor
 	}
 	log.Info("connecting to PostgreSQL", zap.String("address", dsn.addr),
-		zap.String("database", dsn.database), zap.String("schema", schema), zap.Bool("tls", dsn.tls != nil))
+		zap.String("database", dsn.database), zap.String("schema", schema), zap.String("sslmode", dsn.encryption.mode))
 	if err := retryConnect(ctx, cfg.ConnectRetry, log, func() error { return dsn.makeSchema(ctx, schema) }); err != nil {
 		return nil, err
 	}

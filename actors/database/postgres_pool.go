@@ -24,7 +24,7 @@ func openPool(dsn postgresDSN, schema string, cfg Config) (*sql.DB, *share) {
 	connector := dsn.connector()
 	var s *share
 	s = c.join(poolKey{
-		network: dsn.network, address: dsn.addr, user: dsn.user, password: dsn.password, database: dsn.database,
+		network: dsn.network, address: dsn.addr, user: dsn.user, password: dsn.password, database: dsn.database, encryption: dsn.encryption,
 		open: cfg.MaxOpen, idle: cfg.MaxIdle, idleTime: cfg.IdleTime, lifetime: cfg.MaxLifetime,
 	}, cfg.Actor, session, func(ctx context.Context) (*pgConn, error) { return connectTo(ctx, connector, session, s) })
 	pool := sql.OpenDB(pgConnector{connector, s})

@@ -20,10 +20,28 @@ func defaultSSLMode(host string) string {
 	return "verify-full"
 }
 
-// postgresTLS returns the TLS configuration for an sslmode with libpq's meaning: require, prefer and allow encrypt without
+// postgresEncryption says how connections to a server are encrypted. The fields are libpq's sslmode, the host, and sslrootcert, sslcert and sslkey.
+type postgresEncryption struct{ mode, host, rootCert, cert, key string }
+
+// attempts reads the files and returns the TLS configurations of the attempts to connect, in order; nil in it means no TLS.
+func (e postgresEncryption) attempts() ([]*tls.Config, error) {
+	encrypted, err := e.config()
+	switch {
+	case err != nil:
+		return nil, err
+	case e.mode == "allow":
+		return []*tls.Config{nil, encrypted}, nil
+	case e.mode == "prefer":
+		return []*tls.Config{encrypted, nil}, nil
+	}
+	return []*tls.Config{encrypted}, nil
+}
+
+// config reads the files and returns the TLS configuration for the mode with libpq's meaning: require, prefer and allow encrypt without
 // verification; require is verify-ca if a root certificate is given (https://www.postgresql.org/docs/current/libpq-ssl.html).
 // nil means no TLS. No error contains a value, which might be a password in the wrong place.
-func postgresTLS(mode, host, rootCert, cert, key string) (*tls.Config, error) {
+func (e postgresEncryption) config() (*tls.Config, error) {
+	mode, host, rootCert, cert, key := e.mode, e.host, e.rootCert, e.cert, e.key
 	if mode == "disable" {
 		return nil, nil
 	}

@@ -24,9 +24,7 @@ type postgresDSN struct {
 	user, password, database string
 	appName, schemaPrefix    string
 	dialTimeout              time.Duration
-	// tls is that of the first attempt to connect; nil means none. With retry, a second attempt uses retryTLS.
-	tls, retryTLS *tls.Config
-	retry         bool
+	encryption               postgresEncryption
 }
 
 // errPostgresURL shows nothing of the text, which may have a password in any place.
@@ -103,19 +101,14 @@ func dsnOf(params map[string]string) (postgresDSN, error) {
 		}
 		d.dialTimeout = time.Duration(seconds) * time.Second
 	}
-	mode := take("sslmode", defaultSSLMode(address))
-	encrypted, err := postgresTLS(mode, host, take("sslrootcert", ""), take("sslcert", ""), take("sslkey", ""))
-	if err != nil {
+	d.encryption = postgresEncryption{
+		mode: take("sslmode", defaultSSLMode(address)), host: host, rootCert: take("sslrootcert", ""), cert: take("sslcert", ""), key: take("sslkey", ""),
+	}
+	if _, err := d.encryption.config(); err != nil {
 		return d, err
 	}
-	switch {
-	case d.network == "unix": // libpq ignores sslmode there
-	case mode == "prefer":
-		d.tls, d.retry = encrypted, true
-	case mode == "allow":
-		d.retryTLS, d.retry = encrypted, true
-	default:
-		d.tls = encrypted
+	if d.network == "unix" { // libpq ignores sslmode there
+		d.encryption = postgresEncryption{mode: "disable"}
 	}
 	return d, checkUnused(params)
 }
@@ -240,6 +233,15 @@ func keywordValue(text string) (value, rest string, err error) {
 		return "", "", errPostgresURL
 	}
 	return b.String(), "", nil
+}
+
+// TLSFiles returns the files of TLS that a database URL names: sslrootcert, sslcert and sslkey. They are empty if it is invalid.
+func TLSFiles(text string) (rootCert, cert, key string) {
+	if !isPostgres(text) {
+		return "", "", ""
+	}
+	d, _ := parsePostgres(text, os.Getenv)
+	return d.encryption.rootCert, d.encryption.cert, d.encryption.key
 }
 
 func (d postgresDSN) options(encryption *tls.Config) []pgdriver.Option {

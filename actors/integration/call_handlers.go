@@ -15,7 +15,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteActionRequest) (s
 	none := subjects.ActionResult{}
 	c, err := a.calls.connectionNamed(ctx, r.IntegrationID)
 	if err != nil {
-		return none, err
+		return none, notStarted(ctx, nil, err)
 	}
 	provider, err := a.registry.find(c.Provider)
 	if err != nil {
@@ -30,6 +30,9 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteActionRequest) (s
 		return none, subjects.InvalidField("input", "must be a JSON object")
 	}
 	o, callID, err := a.calls.run(ctx, c, action, input, callIdentity{key: r.CallKey, repeated: r.Repeated, noWait: r.NoWait})
+	if err != nil && len(action.Before) == 0 {
+		return none, notStarted(ctx, o, err)
+	}
 	if err != nil {
 		return none, err
 	}

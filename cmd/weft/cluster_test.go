@@ -113,6 +113,24 @@ func TestOnlyMigrateChangesTheStreamsOfACluster(t *testing.T) {
 	if got := weft(t, "", "migrate", "--dry-run", "--config", three); got.code != 0 || !strings.Contains(got.stdout, "0 to create, 0 to change, 0 kept") {
 		t.Errorf("a dry run with nothing to do: %+v", got)
 	}
+	checkBalance(t, cluster, three)
+}
+
+// checkBalance restarts a server, which leads nothing then, and spreads the leaders.
+func checkBalance(t *testing.T, cluster *actortest.Cluster, config string) {
+	t.Helper()
+	cluster.Stop(1)
+	cluster.Start(t, 1)
+	actortest.Eventually(t, "the restarted server has every stream", func() bool {
+		got := weft(t, "", "nats-balance", "--dry-run", "--config", config)
+		return got.code == exitPending && !strings.Contains(got.stdout, "lags behind") && strings.Contains(got.stdout, "n2 leads 0 streams")
+	})
+	if got := weft(t, "", "nats-balance", "--config", config); got.code != 0 || !strings.Contains(got.stdout, " to n2") {
+		t.Errorf("balancing: %+v", got)
+	}
+	if got := weft(t, "", "nats-balance", "--dry-run", "--config", config); got.code != 0 || !strings.Contains(got.stdout, "The leaders are spread evenly") {
+		t.Errorf("a dry run after balancing: %+v", got)
+	}
 }
 
 // post returns the status of a POST of JSON; 0 if there is no answer.

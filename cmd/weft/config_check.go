@@ -55,6 +55,7 @@ func (c Config) checkProcess() error {
 			fail(setting, "is invalid: %v", err)
 		}
 	}
+	errs = append(errs, c.NATS.TLS.Check(time.Now()))
 	if c.NATS.Replicas < 1 || c.NATS.Replicas > 5 {
 		fail("nats.replicas", "is %d, and must be between 1 and 5", c.NATS.Replicas)
 	}

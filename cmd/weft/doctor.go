@@ -20,7 +20,7 @@ import (
 const doctorTimeout = 2 * time.Minute
 
 func doctorCommand() *cobra.Command {
-	return groupCommand("doctor", "Find out why something does not work", doctorMailCommand())
+	return groupCommand("doctor", "Find out why something does not work", doctorMailCommand(), doctorTLSCommand())
 }
 
 func doctorMailCommand() *cobra.Command {

@@ -59,7 +59,7 @@ func newEnrollment(cmd *cobra.Command) (*enrollment, error) {
 		dirs = []string{filepath.Join(config.Data, "nats")}
 	}
 	if config.NATS.Keys == "" {
-		config.NATS.Keys = filepath.Join(dirs[0], "keys")
+		config.NATS.Keys = keysOf(dirs[0])
 	}
 	if config.NATS.URL == defaultConfig().NATS.URL {
 		config.NATS.URL = cmp.Or(embedded.URL(dirs[0]), config.NATS.URL)
@@ -69,6 +69,18 @@ func newEnrollment(cmd *cobra.Command) (*enrollment, error) {
 		return nil, err
 	}
 	return &enrollment{process: p, dirs: dirs, out: cmd.OutOrStdout()}, nil
+}
+
+// keysOf returns the folder of the users' keys of a server: its own, or that beside the folders of a cluster's servers.
+func keysOf(dir string) string {
+	own, shared := filepath.Join(dir, "keys"), filepath.Join(dir, "..", "keys")
+	if _, err := os.Stat(own); err == nil {
+		return own
+	}
+	if _, err := os.Stat(shared); err == nil {
+		return shared
+	}
+	return own
 }
 
 // enroll enrolls a user at all servers and returns its nkey seed.
@@ -166,7 +178,8 @@ func (p *process) connectSystem() (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nats.Connect(p.natsURL, option, nats.Timeout(reachWithin))
+	options := append(natsTLS(p.config.NATS.TLS, p.keys).Options(), option, nats.Timeout(reachWithin))
+	return nats.Connect(p.natsURL, options...)
 }
 
 // reloadServers makes every server that answers within a second reload its configuration.

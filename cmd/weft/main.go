@@ -24,7 +24,8 @@
 //	config_keys.go      the keys of all settings, and their environment variables
 //	config_check.go     validating settings
 //	config_command.go   weft config
-//	nats.go             weft nats-init, weft nats-context
+//	nats*.go            weft nats-init, weft nats-context, weft nats-balance
+//	tls.go              the files of TLS with NATS
 //	replay.go           weft replay: dead letters
 //	admin.go            weft admin create
 //	auth.go             weft auth rotate-keys
@@ -117,7 +118,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(
 		upCommand(), runCommand(), migrateCommand(), backupCommand(), restoreCommand(), demoCommand(),
 		configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
-		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), replayCommand(),
+		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), natsBalanceCommand(), replayCommand(),
 		extensionCommand(), doctorCommand(),
 		versionCommand(),
 	)

@@ -16,19 +16,26 @@ import (
 
 func natsInitCommand() *cobra.Command {
 	var options embedded.Options
+	var cluster clusterFlags
 	var listen string
 	cmd := &cobra.Command{
 		Use:   "nats-init DIR",
-		Short: "Write the configuration and keys of a NATS server for weft",
+		Short: "Write the configuration and keys of a NATS server, or of a cluster, for weft",
 		Long: "Writes nats.conf, the local.conf that it includes (public keys, address, directory, sync) and the users' private keys " +
 			"(keys/<user>.nk, mode 0600) into DIR. Existing keys are kept. Afterwards run: nats-server -c DIR/nats.conf, " +
-			"weft migrate --keys DIR/keys, weft run --keys DIR/keys …",
-		Example: "  weft nats-init ./nats\n  nats-server -c ./nats/nats.conf",
+			"weft migrate --keys DIR/keys, weft run --keys DIR/keys …\n\n" + clusterHelp,
+		Example: "  weft nats-init ./nats\n  nats-server -c ./nats/nats.conf\n" + clusterExamples,
 		Args:    oneArgument("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := filepath.Abs(args[0])
 			if err != nil {
 				return fmt.Errorf("resolving the directory: %w", err)
+			}
+			if cmd.Flags().Changed("cluster") {
+				return cluster.init(cmd, dir, options)
+			}
+			if err := cluster.unused(cmd); err != nil {
+				return err
 			}
 			if listen == "" {
 				config, err := baseConfig(cmd)
@@ -52,6 +59,7 @@ func natsInitCommand() *cobra.Command {
 	cmd.Flags().StringVar(&options.Store, "store", "", "JetStream's storage directory (default DIR/jetstream)")
 	cmd.Flags().StringVar(&options.Monitor, "monitor", "", "address of the HTTP monitoring port, such as 127.0.0.1:8222; empty disables it")
 	cmd.Flags().StringVar(&options.Sync, "durability", embedded.SyncAlways, "when writes are synced to disk: always (each one) or interval")
+	cluster.add(cmd)
 	return cmd
 }
 
@@ -85,7 +93,7 @@ func natsContextCommand() *cobra.Command {
 			if user != mesh.UserOperator && user != mesh.UserBackup {
 				return usageError{fmt.Errorf("--user is %q, want %s or %s", user, mesh.UserOperator, mesh.UserBackup)}
 			}
-			file, err := writeNATSContext(name, url, keys, user, selectIt)
+			file, err := writeNATSContext(name, url, keys, user, natsTLS(config.NATS.TLS, keys), selectIt)
 			if err != nil {
 				return err
 			}
@@ -103,7 +111,7 @@ func natsContextCommand() *cobra.Command {
 }
 
 // writeNATSContext writes a context to the nats CLI's directory, <config>/nats/context/<name>.json, and returns the file.
-func writeNATSContext(name, url, keys, user string, selectIt bool) (string, error) {
+func writeNATSContext(name, url, keys, user string, files mesh.TLSFiles, selectIt bool) (string, error) {
 	seed, err := filepath.Abs(filepath.Join(keys, user+".nk"))
 	if err != nil {
 		return "", fmt.Errorf("resolving the directory of keys: %w", err)
@@ -129,6 +137,14 @@ func writeNATSContext(name, url, keys, user string, selectIt bool) (string, erro
 	if user == mesh.UserBackup { // its requests are privileged
 		if settings["jetstream_api_prefix"], err = mesh.PrivilegedPrefix(bytes.TrimSpace(secret)); err != nil {
 			return "", err
+		}
+	}
+	for key, file := range map[string]string{"ca": files.CA, "cert": files.Cert, "key": files.Key} {
+		if file == "" {
+			continue
+		}
+		if settings[key], err = filepath.Abs(file); err != nil {
+			return "", fmt.Errorf("resolving the directory of certificates: %w", err)
 		}
 	}
 	content, err := json.MarshalIndent(settings, "", "  ")

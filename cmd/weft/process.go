@@ -128,7 +128,7 @@ func (p *process) options(user string) (mesh.Options, error) {
 		return mesh.Options{}, fmt.Errorf("%s, which `weft nats-init` writes beside the keys, is missing: migrate publishes it", embedded.KeyringFile)
 	}
 	return mesh.Options{
-		URL: p.natsURL, InProcess: p.nats, User: user, Seed: seed, Keyring: keyring, Refused: p.telemetry.Refused,
+		URL: p.natsURL, InProcess: p.nats, TLS: natsTLS(p.config.NATS.TLS, p.keys), User: user, Seed: seed, Keyring: keyring, Refused: p.telemetry.Refused,
 		SlowConsumer: p.telemetry.SlowConsumer, Log: p.telemetry.Log,
 	}, nil
 }

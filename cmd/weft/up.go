@@ -67,7 +67,7 @@ func up(ctx context.Context, config Config, c console) error {
 	if err != nil {
 		return err
 	}
-	_, err = embedded.Init(dir, embedded.Options{Host: host, Port: port, Sync: config.Durability, Monitor: config.NATS.Monitor})
+	_, err = embedded.Init(dir, embedded.Options{Host: host, Port: port, Sync: config.Durability, Monitor: config.NATS.Monitor, TLS: listenTLS(config.NATS.TLS)})
 	if err != nil {
 		return fmt.Errorf("preparing the NATS server: %w", err)
 	}

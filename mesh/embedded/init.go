@@ -58,6 +58,11 @@ type Options struct {
 	Sync string
 	// Monitor is the address of the HTTP monitoring port, such as 127.0.0.1:8222; empty disables it.
 	Monitor string
+	// TLS are the certificates for the connections of clients. Default: none, which leaves them unencrypted.
+	TLS ServerTLS
+
+	// clustered says that the folder has a file clusterFile.
+	clustered bool
 }
 
 // Keys maps users to their public nkeys.
@@ -74,35 +79,46 @@ func Init(dir string, o Options) (Keys, error) {
 	if err := os.MkdirAll(filepath.Join(dir, keyFolder), 0o700); err != nil {
 		return nil, fmt.Errorf("creating the folder of keys: %w", err)
 	}
-	keys, tokens := Keys{}, map[string]string{}
-	for _, user := range append(mesh.Users(), mesh.UserSystem) {
-		public, token, err := ensureKey(keyPath(dir, user))
-		if err != nil {
-			return nil, fmt.Errorf("creating the key of %s: %w", user, err)
-		}
-		keys[user], tokens[user] = public, token
-	}
-	ring, err := mesh.Keyring(keys).Encode()
+	keys, tokens, err := ensureKeys(dir)
 	if err != nil {
 		return nil, err
-	}
-	if err := write(filepath.Join(dir, keyFolder, KeyringFile), ring, 0o644); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", KeyringFile, err)
-	}
-	if err := write(filepath.Join(dir, privilegedFile), []byte(mesh.RenderPrivileged(tokens)), 0o600); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", privilegedFile, err)
 	}
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("finding the folder: %w", err)
 	}
-	if err := write(filepath.Join(dir, localFile), o.render(absolute, keys), 0o644); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", localFile, err)
+	return keys, o.write(dir, absolute, keys, tokens)
+}
+
+// ensureKeys creates those users' keys that a folder lacks, writes the public keys of all, and returns them with the privileged tokens.
+func ensureKeys(dir string) (keys Keys, tokens map[string]string, err error) {
+	keys, tokens = Keys{}, map[string]string{}
+	for _, user := range append(mesh.Users(), mesh.UserSystem) {
+		public, token, err := ensureKey(keyPath(dir, user))
+		if err != nil {
+			return nil, nil, fmt.Errorf("creating the key of %s: %w", user, err)
+		}
+		keys[user], tokens[user] = public, token
 	}
-	if err := writeConf(dir); err != nil {
-		return nil, err
+	ring, err := mesh.Keyring(keys).Encode()
+	if err != nil {
+		return nil, nil, err
 	}
-	return keys, nil
+	if err := write(filepath.Join(dir, keyFolder, KeyringFile), ring, 0o644); err != nil {
+		return nil, nil, fmt.Errorf("writing %s: %w", KeyringFile, err)
+	}
+	return keys, tokens, nil
+}
+
+// write writes the configuration of a server to dir. The server will find it at the absolute path at.
+func (o Options) write(dir, at string, keys Keys, tokens map[string]string) error {
+	if err := write(filepath.Join(dir, privilegedFile), []byte(mesh.RenderPrivileged(tokens)), 0o600); err != nil {
+		return fmt.Errorf("writing %s: %w", privilegedFile, err)
+	}
+	if err := write(filepath.Join(dir, localFile), o.render(at, keys), 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", localFile, err)
+	}
+	return writeConf(dir)
 }
 
 // LoadSeed reads a user's private nkey seed from a server's folder.
@@ -158,11 +174,15 @@ func URL(dir string) string {
 	if options.Port <= 0 {
 		return notedURL(dir)
 	}
+	scheme := "nats://"
+	if options.TLSConfig != nil {
+		scheme = "tls://"
+	}
 	host := options.Host
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "nats://" + net.JoinHostPort(host, strconv.Itoa(options.Port))
+	return scheme + net.JoinHostPort(host, strconv.Itoa(options.Port))
 }
 
 // notedURL returns the address that the server, or the latest of several, has noted in a ports file.
@@ -214,6 +234,10 @@ func (o Options) render(dir string, keys Keys) []byte {
 	}
 	if o.Monitor != "" {
 		fmt.Fprintf(&b, "http: %s\n\n", quote(o.Monitor))
+	}
+	o.TLS.render(&b)
+	if o.clustered {
+		fmt.Fprintf(&b, "include ./%s\n\n", clusterFile)
 	}
 	for _, user := range append(mesh.Users(), mesh.UserSystem) {
 		fmt.Fprintf(&b, "%s: %s\n", mesh.KeyVariable(user), quote(keys[user]))

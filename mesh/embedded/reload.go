@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -37,7 +36,8 @@ func configure(dir string) (*server.Options, error) {
 	return options, nil
 }
 
-// reloadAfterChange reloads the configuration whenever nats.conf is replaced: users have been enrolled or revoked. It returns when ctx ends.
+// reloadAfterChange reloads the configuration whenever nats.conf is replaced, because users have been enrolled or revoked, and whenever a
+// certificate or its key is. It returns when ctx ends.
 func (s *Server) reloadAfterChange(ctx context.Context) {
 	tick := time.NewTicker(confPoll)
 	defer tick.Stop()
@@ -47,8 +47,7 @@ func (s *Server) reloadAfterChange(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		info, err := os.Stat(filepath.Join(s.dir, confFile))
-		if err != nil || s.hasLoaded(info) {
+		if s.hasLoaded() {
 			continue
 		}
 		if err := s.Reload(); err != nil {
@@ -59,11 +58,11 @@ func (s *Server) reloadAfterChange(ctx context.Context) {
 	}
 }
 
-// hasLoaded reports whether a file of the configuration is the one that was loaded last.
-func (s *Server) hasLoaded(info os.FileInfo) bool {
+// hasLoaded reports whether the files of the configuration are those that were loaded last.
+func (s *Server) hasLoaded() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return os.SameFile(info, s.conf) && info.ModTime().Equal(s.conf.ModTime())
+	return version(s.files) == s.loaded
 }
 
 // Reload reads the configuration and the certificates again. Clients of users that are not in it any more are disconnected. If the
@@ -71,11 +70,9 @@ func (s *Server) hasLoaded(info os.FileInfo) bool {
 func (s *Server) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	info, err := os.Stat(filepath.Join(s.dir, confFile))
-	if err != nil {
-		return fmt.Errorf("finding %s: %w", confFile, err)
-	}
-	s.conf = info // also if it is invalid: it is not tried again
+	// Also if they are invalid: they are not read again until they change, as when a key follows its certificate.
+	s.files = watched(s.dir)
+	s.loaded = version(s.files)
 	options, err := configure(s.dir)
 	if err != nil {
 		return err

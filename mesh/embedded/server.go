@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,8 +31,9 @@ type Server struct {
 	watching     sync.WaitGroup
 
 	mu sync.Mutex
-	// conf is the file of the configuration that was loaded last.
-	conf    os.FileInfo
+	// files are those that the configuration was read from, and loaded is their version then.
+	files   []string
+	loaded  string
 	options *server.Options
 	nats    *server.Server
 }
@@ -56,10 +56,8 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 	if err := removePortsFiles(dir); err != nil {
 		return nil, fmt.Errorf("removing old ports files: %w", err)
 	}
-	conf, err := os.Stat(filepath.Join(dir, confFile))
-	if err != nil {
-		return nil, fmt.Errorf("finding %s: %w", confFile, err)
-	}
+	files := watched(dir)
+	loaded := version(files)
 	options, err := configure(dir)
 	if err != nil {
 		return nil, err
@@ -71,7 +69,7 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 	if err != nil {
 		return nil, fmt.Errorf("starting the NATS server: %w", err)
 	}
-	s := &Server{lock: lock, log: logger, dir: dir, store: options.StoreDir, conf: conf, options: options, nats: nats}
+	s := &Server{lock: lock, log: logger, dir: dir, store: options.StoreDir, files: files, loaded: loaded, options: options, nats: nats}
 	if address, ok := nats.Addr().(*net.TCPAddr); ok {
 		options.Port = address.Port // keep a free port across restarts
 	}

@@ -200,6 +200,10 @@ func mayRepeat(call *machine.Call, err error) bool {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return true
 	}
+	var refused *subjects.Error
+	if errors.As(err, &refused) && refused.Reason == subjects.ReasonNotStarted {
+		return true
+	}
 	var fault *machine.Error
 	if errors.Is(err, ErrExternal) || errors.As(err, &fault) { // uncoded, and so internal, but final
 		return false

@@ -82,6 +82,7 @@ func TestRetriedCalls(t *testing.T) {
 		"sent":                          {post, &egress.Error{Kind: egress.KindTransport, Sent: true}, 1},
 		"blocked":                       {get, &egress.Error{Kind: egress.KindBlocked}, 1},
 		"unavailable action":            {function, unavailable(), 1},
+		"action that was not started":   {function, &subjects.Error{Code: subjects.CodeUnavailable, Reason: subjects.ReasonNotStarted}, 4},
 		"unavailable notification":      {notify, unavailable(), 4},
 		"notification without answer":   {notify, &subjects.Error{Code: subjects.CodeTimeout}, 4},
 		"invalid notification":          {notify, &subjects.Error{Code: subjects.CodeInvalid}, 1},

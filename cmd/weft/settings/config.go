@@ -61,6 +61,25 @@ type NATSConfig struct {
 	Keys string `koanf:"keys"`
 	// Replicas is the number of replicas of each stream and bucket, 1 to 5; use 3 on a cluster.
 	Replicas int `koanf:"replicas"`
+
+	TLS NATSTLSConfig `koanf:"tls"`
+}
+
+// NATSTLSConfig names the PEM files of TLS with NATS. They are read again when they are replaced.
+type NATSTLSConfig struct {
+	// CA are the authorities of the NATS servers' certificates: only servers with such a certificate are accepted, and never without TLS. Empty
+	// means `ca.crt` in the directory of nats.keys, which `weft nats-init --cluster` writes; without that file, the system's authorities are used
+	// and nats.url decides with `tls://`.
+	CA string `koanf:"ca"`
+	// Cert and Key are the certificate that weft's processes present to NATS servers that demand one, and its key. Empty means `client.crt`
+	// and `client.key` in the directory of nats.keys, if they exist.
+	Cert string `koanf:"cert"`
+	Key  string `koanf:"key"`
+	// ListenCert and ListenKey are the certificate of the embedded server of `weft up` and its key; empty means that it serves without TLS.
+	ListenCert string `koanf:"listen_cert"`
+	ListenKey  string `koanf:"listen_key"`
+	// ListenClientCA are the authorities of the certificates that the embedded server demands of clients; empty means that it demands none.
+	ListenClientCA string `koanf:"listen_client_ca"`
 }
 
 // DatabaseConfig configures the databases of all actors.
