@@ -111,7 +111,9 @@ func newPostgresCluster(t *testing.T) *postgresCluster {
 }
 
 // run runs one of PostgreSQL's programs, which must succeed.
-func (p *postgresCluster) run(program string, args ...string) { p.command(filepath.Join(p.bin, program), args...) }
+func (p *postgresCluster) run(program string, args ...string) {
+	p.command(filepath.Join(p.bin, program), args...)
+}
 
 func (p *postgresCluster) command(program string, args ...string) {
 	p.t.Helper()
