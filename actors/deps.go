@@ -40,6 +40,8 @@ type Deps struct {
 	Version string
 	// Now is the clock.
 	Now func() time.Time
+	// Edge is set at an edge node, nil elsewhere.
+	Edge *Edge
 	// NewID returns a new UUIDv7.
 	NewID func() string
 }

@@ -50,7 +50,13 @@ type guardInputs struct {
 	// read reads a state from the leader of the bucket. Its error is kv.ErrNotFound if there is none.
 	read func(ctx context.Context, userID, scope string) (subjects.ConsentState, error)
 	now  func() time.Time
+	// permit refuses what this process may not do for a user; nil permits it. See Restrict.
+	permit func(userID string) error
 }
+
+// Restrict has the guard refuse with permit's error whatever permit refuses for a user, before it looks at consents. It must be called before
+// the guard is used.
+func (g *Guard) Restrict(permit func(userID string) error) { g.permit = permit }
 
 func newGuard(inputs guardInputs) *Guard {
 	return &Guard{guardInputs: inputs, pending: map[consentKey]map[*pendingStart]struct{}{}, cached: map[consentKey]*cachedState{}}

@@ -73,6 +73,11 @@ func (g *Guard) state(ctx context.Context, userID, scope string) (*subjects.Cons
 	if !g.live() {
 		return nil, cannotCheck(errLeaseExpired)
 	}
+	if g.permit != nil {
+		if err := g.permit(userID); err != nil {
+			return nil, err
+		}
+	}
 	if g.blocked(userID) {
 		return nil, accountBlocked()
 	}

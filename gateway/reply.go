@@ -17,13 +17,16 @@ import (
 // documentPolicy is the Content-Security-Policy of an HTML document from an actor: inline styles and images, no scripts.
 var documentPolicy = []string{"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"}
 
-// markReplayed sets Idempotency-Replayed if the reply, successful or not, is a stored one. m is nil if there is no reply.
-func (rc *requestContext) markReplayed(m *nats.Msg) {
+// copyMarks sets Idempotency-Replayed if the reply, successful or not, is a stored one, and Weft-As-Of if it is an edge node's. m is nil if
+// there is no reply.
+func (rc *requestContext) copyMarks(m *nats.Msg) {
 	if m == nil {
 		return
 	}
-	if replayed := m.Header[mesh.HeaderIdempotencyReplayed]; len(replayed) > 0 {
-		rc.w.Header()[mesh.HeaderIdempotencyReplayed] = replayed
+	for _, name := range []string{mesh.HeaderIdempotencyReplayed, mesh.HeaderAsOf} {
+		if values := m.Header[name]; len(values) > 0 {
+			rc.w.Header()[name] = values
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ func (rt *route) handle(rc *requestContext) error {
 		rc.extendDeadlines(timeout)
 	}
 	reply, err := rc.g.forward(ctx, rt.d, header, data, clientDeadline)
-	rc.markReplayed(reply)
+	rc.copyMarks(reply)
 	if err != nil {
 		return err
 	}

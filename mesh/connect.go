@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"go.uber.org/zap"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Options configures a connection.
@@ -167,6 +169,13 @@ func IsInbox(subject string, users ...string) bool {
 	prefix, rest, below := strings.Cut(subject, ".")
 	user, ok := strings.CutPrefix(prefix, inboxes)
 	return ok && below && rest != "" && slices.Contains(users, user)
+}
+
+// IsEdgeInbox reports whether a reply subject is an inbox of an edge node, enrolled or not.
+func IsEdgeInbox(subject string) bool {
+	prefix, rest, below := strings.Cut(subject, ".")
+	name, ok := strings.CutPrefix(prefix, inboxes+EnrolledUser(subjects.KindEdge, ""))
+	return ok && below && rest != "" && enrolledName.MatchString(name)
 }
 
 // MaxPayload is the maximum payload of a message in bytes: the server's limit less HeaderRoom.

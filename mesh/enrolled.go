@@ -10,6 +10,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/nats-io/jwt/v2"
+
 	"github.com/weftmesh/weft/kv"
 	"github.com/weftmesh/weft/subjects"
 )
@@ -25,6 +28,8 @@ type Enrolled struct {
 	Key string `json:"nkey"`
 	// At is when the user was enrolled.
 	At time.Time `json:"enrolled_at"`
+	// Edge says what an edge node is enrolled for; nil for extensions, and for an edge node that is enrolled for nothing.
+	Edge *subjects.EdgeEnrolment `json:"edge,omitempty"`
 }
 
 // MaxEnrolled bounds how many users can be enrolled: their list must fit into the metadata of a stream.
@@ -45,6 +50,14 @@ func FunctionInbox(name string) string { return InboxPrefix("workflow") + ".ext.
 // User is the NATS user, such as edge-box7. It names the inbox prefix.
 func (e Enrolled) User() string { return EnrolledUser(e.Kind, e.Name) }
 
+// connection is the only type of NATS connection that the user may use; empty allows every type.
+func (e Enrolled) connection() string {
+	if e.Kind == subjects.KindEdge {
+		return jwt.ConnectionTypeLeafnode
+	}
+	return ""
+}
+
 // Check reports what is wrong with the kind, the name or the key.
 func (e Enrolled) Check() error {
 	switch {
@@ -57,8 +70,28 @@ func (e Enrolled) Check() error {
 	case e.Kind == subjects.KindExtension && slices.Contains(reservedNamespaces, e.Name):
 		return fmt.Errorf("the name %q is reserved: functions of weft's own and of the workflow language begin with it", e.Name)
 	}
+	if e.Edge != nil {
+		if err := checkEdge(*e.Edge); err != nil {
+			return err
+		}
+	}
 	if _, err := decodePublic(e.Key); err != nil {
 		return fmt.Errorf("the key of %s: %w", e.User(), err)
+	}
+	return nil
+}
+
+// checkEdge reports what is wrong with an edge node's enrolment.
+func checkEdge(e subjects.EdgeEnrolment) error {
+	for what, ids := range map[string][]string{"users": e.Users, "workflows": e.Workflows} {
+		if len(ids) > subjects.MaxEdgeEntries {
+			return fmt.Errorf("an edge node is enrolled for at most %d %s, not %d", subjects.MaxEdgeEntries, what, len(ids))
+		}
+		for _, id := range ids {
+			if uuid.Validate(id) != nil {
+				return fmt.Errorf("%s: %q is not an id", what, id)
+			}
+		}
 	}
 	return nil
 }

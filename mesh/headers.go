@@ -37,6 +37,9 @@ const (
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderIdempotencyReplayed marks the replay of a stored answer.
 	HeaderIdempotencyReplayed = "Idempotency-Replayed"
+	// HeaderAsOf is set on replies of an edge node: the time of its last contact with the hub (RFC 3339). What the reply says of the hub is as
+	// of then.
+	HeaderAsOf = "Weft-As-Of"
 	// HeaderUserID names the user that a service acts for. It is ignored on other than service subjects.
 	HeaderUserID = "Weft-User-Id"
 	// HeaderGrantID and HeaderGrantScope name the consent that a service acts under. They are ignored on other than

@@ -69,17 +69,22 @@ func RenderConf(enrolled ...Enrolled) string {
 	}
 	fmt.Fprintf(&b, confHead, denied.String())
 	for _, user := range Users() {
-		renderUser(&b, user, "$"+KeyVariable(user), PermissionsOf(user))
+		renderUser(&b, user, "$"+KeyVariable(user), "", PermissionsOf(user))
 	}
 	for _, e := range enrolled {
-		renderUser(&b, e.User(), e.Key, e.Permissions())
+		renderUser(&b, e.User(), e.Key, e.connection(), e.Permissions())
 	}
 	b.WriteString("    ]\n  }\n}\n")
 	return b.String()
 }
 
-func renderUser(b *strings.Builder, user, key string, p Permissions) {
-	fmt.Fprintf(b, "      # %s\n      {\n        nkey: %s\n        permissions: {\n", user, key)
+// renderUser renders a user. connection is the only type of connection that it may use; empty allows every type.
+func renderUser(b *strings.Builder, user, key, connection string, p Permissions) {
+	fmt.Fprintf(b, "      # %s\n      {\n        nkey: %s\n", user, key)
+	if connection != "" {
+		fmt.Fprintf(b, "        allowed_connection_types: [ %s ]\n", connection)
+	}
+	b.WriteString("        permissions: {\n")
 	renderList(b, "publish", p.Publish)
 	renderList(b, "subscribe", p.Subscribe)
 	if p.Responses {

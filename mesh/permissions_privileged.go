@@ -3,6 +3,8 @@ package mesh
 import (
 	"fmt"
 	"strings"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 // apiPrefix is what the subjects of JetStream's API begin with.
@@ -24,9 +26,9 @@ const privilegedPattern = apiPrefix + "*."
 
 // RenderPrivileged renders privileged.conf, which nats.conf includes in the system account's subject mappings: for each user, the
 // privileged requests that its permissions list. A privileged request is one on $JS.API.<token>.<request>. The token is derived from the
-// user's nkey seed, so that nobody else can name the subject, as a reply subject for example. tokens has the token of each user. The file is
-// secret.
-func RenderPrivileged(tokens map[string]string) string {
+// user's nkey seed, so that nobody else can name the subject, as a reply subject for example. tokens has the token of each user. At an
+// edge node, the edge itself may purge its outbox with the token of the system user. The file is secret.
+func RenderPrivileged(tokens map[string]string, edge bool) string {
 	var b strings.Builder
 	b.WriteString("# Subjects of privileged requests to JetStream. Written by weft at each start; secret.\n\n")
 	for _, user := range Users() {
@@ -35,6 +37,10 @@ func RenderPrivileged(tokens map[string]string) string {
 				fmt.Fprintf(&b, "%q: %q\n", apiPrefix+tokens[user]+"."+request, apiPrefix+request)
 			}
 		}
+	}
+	if edge {
+		request := "STREAM.PURGE." + subjects.EdgeOutboxStream
+		fmt.Fprintf(&b, "%q: %q\n", apiPrefix+tokens[UserSystem]+"."+request, apiPrefix+request)
 	}
 	return b.String()
 }

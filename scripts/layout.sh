@@ -21,8 +21,8 @@ mesh mesh/memory mesh/compute actors/outbox actors/deferred actors/quota actors/
 mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/machine
 actors/workflow/definition actors/workflow/diagram actors/workflow/extension
 actors/runtime actors/dataexport actors/workflow/engine actors/auth/password actors/notification/dispatch actors/notification/providers actors/consent/ledger actors/consent/receipt
-actors/auth/lockout actors/auth/refresh actors/auth/holdings actors/notification/mailcheck actors/notification/webhooks
-actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow
+actors/workflow/edges actors/auth/lockout actors/auth/refresh actors/auth/holdings actors/notification/mailcheck actors/notification/webhooks
+actors/actortest actors/auth actors/consent actors/integration actors/notification actors/workflow edge
 cmd/weft/settings cmd/weft/backup
 cmd/weft cmd/weft-generate e2e examples/extensions/go
 '

@@ -102,7 +102,7 @@ type KeyToken struct {
 
 // ExchangeAPIKey exchanges a key for a short-lived access token with the key's scopes.
 var ExchangeAPIKey = declare(Endpoint[ExchangeAPIKeyRequest, KeyToken]{
-	Subject: "weft.v1.auth.exchange_api_key", Access: ServiceWithoutGrant("gateway"), Concurrency: 256,
+	Subject: "weft.v1.auth.exchange_api_key", Access: ServiceWithoutGrant("gateway").Or(EnrolledUsers(KindEdge)), Concurrency: 256,
 	Summary: "Exchange an API key",
 	Doc: "Returns a short-lived access token for a valid key. Errors: unauthenticated for any other key; forbidden while its owner's " +
 		"address must be verified first. The token's session id is the key's id, so that revoking the key invalidates the token.",

@@ -48,4 +48,12 @@ const (
 	ReasonGPCConflict Reason = "gpc_conflict"
 	// ReasonConsentActive: a refusal would leave a consent in force; revoke it (CodeConflict).
 	ReasonConsentActive Reason = "consent_active"
+	// ReasonEdgeOutboxFull: the outbox of the edge node is full; nothing was kept (CodeUnavailable).
+	ReasonEdgeOutboxFull Reason = "edge_outbox_full"
+	// ReasonEdgeLeaseExpired: the edge node has had no contact with its hub for longer than its lease (CodeUnavailable).
+	ReasonEdgeLeaseExpired Reason = "edge_lease_expired"
+	// ReasonEdgeOffline: the edge node cannot reach its hub, and cannot answer by itself (CodeUnavailable).
+	ReasonEdgeOffline Reason = "edge_offline"
+	// ReasonEdgeNotEnrolled: the edge node is not enrolled for the user, the workflow or the connection (CodeForbidden).
+	ReasonEdgeNotEnrolled Reason = "edge_not_enrolled"
 )

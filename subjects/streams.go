@@ -187,3 +187,12 @@ func (s Stream) Private() bool {
 	}
 	return !slices.ContainsFunc(s.Readers, func(reader string) bool { return reader != s.Writers[0] })
 }
+
+// EdgeOutboxStream is the stream of an edge node's messages for its hub, and EdgeOutboxSubject its only subject. It exists at edge nodes only.
+const (
+	EdgeOutboxStream  = "EDGE_OUTBOX"
+	EdgeOutboxSubject = "weft.edge.v1.outbox"
+)
+
+// EdgeStatus is the subject on which an edge node answers with its status, in its own mesh.
+const EdgeStatus = "weft.edge.v1.status"

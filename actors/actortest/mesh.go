@@ -40,12 +40,16 @@ type Mesh struct {
 	sync string
 	// inProcess makes connections through memory instead of a socket.
 	inProcess bool
-	server    *embedded.Server
-	url       string
-	port      int
-	mu        sync.Mutex
-	conns     map[string]*mesh.Conn
-	key       ed25519.PrivateKey
+	// leaf is the address of leaf connections; empty accepts none.
+	leaf string
+	// edge is the leaf connection of an edge node's server; nil for others.
+	edge   *embedded.Leaf
+	server *embedded.Server
+	url    string
+	port   int
+	mu     sync.Mutex
+	conns  map[string]*mesh.Conn
+	key    ed25519.PrivateKey
 }
 
 // Option is an option of Start.
@@ -63,6 +67,18 @@ func SyncAlways() Option { return func(m *Mesh) { m.sync = embedded.SyncAlways }
 // InProcess connects through memory instead of a socket, as weft up does. It is for benchmarks. RestartServer breaks such
 // connections.
 func InProcess() Option { return func(m *Mesh) { m.inProcess = true } }
+
+// WithLeaf accepts leaf connections, on a free port that the server keeps.
+func WithLeaf() Option { return func(m *Mesh) { m.leaf = "127.0.0.1:-1" } }
+
+// AsEdge makes the server that of an edge node with a leaf connection.
+func AsEdge(leaf embedded.Leaf) Option { return func(m *Mesh) { m.edge = &leaf } }
+
+// Server is the running server.
+func (m *Mesh) Server() *embedded.Server { return m.server }
+
+// LeafAddress is the address of leaf connections.
+func (m *Mesh) LeafAddress() string { return m.leaf }
 
 // Start runs a NATS server with weft's own configuration until the test ends. Every user has its permissions of production,
 // and the streams, buckets and durables exist.
@@ -99,15 +115,24 @@ func (m *Mesh) StopServer(t testing.TB) {
 func (m *Mesh) RestartServer(t testing.TB) {
 	t.Helper()
 	m.StopServer(t)
-	o := embedded.Options{Port: m.port, Store: filepath.Join(m.Dir, "jetstream"), Sync: m.sync}
+	o := embedded.Options{Port: m.port, Store: filepath.Join(m.Dir, "jetstream"), Sync: m.sync, Leaf: m.leaf, Edge: m.edge != nil}
 	if _, err := embedded.Init(m.Dir, o); err != nil {
 		t.Fatalf("writing the server's directory: %v", err)
 	}
-	server, err := embedded.Start(t.Context(), m.Dir, m.Log)
+	run := embedded.Start
+	if m.edge != nil {
+		run = func(ctx context.Context, dir string, log *zap.Logger) (*embedded.Server, error) {
+			return embedded.StartEdge(ctx, dir, *m.edge, log)
+		}
+	}
+	server, err := run(t.Context(), m.Dir, m.Log)
 	if err != nil {
 		t.Fatalf("starting the server: %v", err)
 	}
 	m.server, m.url = server, server.ClientURL()
+	if m.leaf != "" {
+		m.leaf = server.LeafAddress()
+	}
 	_, port, err := net.SplitHostPort(m.url[len("nats://"):])
 	if err == nil {
 		m.port, err = strconv.Atoi(port)

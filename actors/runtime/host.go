@@ -47,6 +47,8 @@ type HostConfig struct {
 	Memory *memory.Budget
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
+	// Edge is set at an edge node, nil elsewhere.
+	Edge *actors.Edge
 	// Health, if set, is called with the actor's health check once all endpoints answer.
 	Health func(check func(context.Context) subjects.Health)
 }
@@ -111,7 +113,7 @@ func Host(
 	deps := actors.Deps{
 		Conn: conn, DB: db, Outbox: box, Sealer: sealer, Guard: r.Guard, Keys: r.Keys, Verifier: r.Verifier, Log: log,
 		Metrics: c.Telemetry.Registry, Issuer: c.Issuer, Audience: c.Audience, Version: c.Version,
-		EgressAllow: c.EgressAllow, EgressAllowHTTP: c.EgressAllowHTTP, Now: c.Now, NewID: newID,
+		EgressAllow: c.EgressAllow, EgressAllowHTTP: c.EgressAllowHTTP, Now: c.Now, NewID: newID, Edge: c.Edge,
 	}
 	service, err := build(deps)
 	if err != nil {
@@ -147,6 +149,10 @@ func (c HostConfig) runtime(ctx context.Context, conn *mesh.Conn, membership *me
 		return nil, err
 	}
 	r.Keys = actors.NewKeys(conn, r.Verifier, c.Now)
+	if c.Edge != nil {
+		r.Edge = c.Edge
+		r.Guard.Restrict(c.Edge.Permit)
+	}
 	return r, nil
 }
 

@@ -45,6 +45,8 @@ type Runtime struct {
 	Idempotency *idempotency.Store
 	// Deferred has the messages that workers deferred; nil for an actor without a database, whose messages wait in the stream.
 	Deferred *deferred.Store
+	// Edge is set at an edge node: it refuses callers, and answers say as of when they are.
+	Edge *actors.Edge
 	// Background has the runtime's own background tasks, which run until all work has ended.
 	Background map[string]func(context.Context) error
 	Version    string

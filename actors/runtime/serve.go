@@ -57,7 +57,7 @@ type endpoint struct {
 // reply subject is not an inbox of a user that may publish such a request: otherwise a caller could make the actor publish to any
 // subject that the actor may publish to.
 func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg) {
-	if !mesh.IsInbox(req.Reply, callersOf(b.Desc, req.Subject)...) {
+	if !mayReplyTo(b.Desc, req) {
 		r.Telemetry.Log.Warn("dropping a message without an inbox to reply to",
 			zap.String("subject", req.Subject), zap.String("reply", req.Reply))
 		return
@@ -94,7 +94,12 @@ func (r *Runtime) accept(b endpoint, semaphore *boundedSemaphore, req *nats.Msg)
 	})
 }
 
-// callersOf returns the NATS users that may publish a request on subject.
+// mayReplyTo reports whether a request's reply subject is an inbox of a NATS user that may publish such a request.
+func mayReplyTo(d *subjects.Descriptor, req *nats.Msg) bool {
+	return mesh.IsInbox(req.Reply, callersOf(d, req.Subject)...) || req.Subject == d.Subject && mesh.IsEdgeInbox(req.Reply)
+}
+
+// callersOf returns the NATS users that may publish a request on subject, except that edge nodes may also publish on the plain subjects.
 func callersOf(d *subjects.Descriptor, subject string) []string {
 	switch kind, name := d.CallerOf(subject); {
 	case kind != "":
@@ -133,6 +138,11 @@ func (r *Runtime) answer(b endpoint, semaphore *boundedSemaphore, large *largeRe
 	err := classify(ctx, r.recovered(func() (err error) {
 		if caller, err = r.identify(ctx, b.Desc, req.Subject, h); err != nil {
 			return err
+		}
+		if r.Edge != nil && b.Desc != subjects.HealthChecks[r.service.Name].Describe() {
+			if err = r.Edge.Permit(caller.UserID); err != nil {
+				return err
+			}
 		}
 		if b.Desc.Origin {
 			caller.Origin = actors.Origin{IP: h.Get(mesh.HeaderClientIP), UserAgent: h.Get(mesh.HeaderUserAgent)}
@@ -183,6 +193,12 @@ func (r *Runtime) handle(ctx context.Context, b actors.Binding, h nats.Header, d
 func (r *Runtime) respond(req *nats.Msg, reply []byte, replayed bool) {
 	m := &nats.Msg{Subject: req.Reply, Data: reply}
 	markReplayed(m, replayed)
+	if r.Edge != nil {
+		if m.Header == nil {
+			m.Header = nats.Header{}
+		}
+		m.Header.Set(mesh.HeaderAsOf, r.Edge.AsOf().UTC().Format(time.RFC3339))
+	}
 	r.send(req, m)
 }
 

@@ -5,8 +5,8 @@
 // It owns
 //   - the subjects weft.v1.workflow.…;
 //   - the tables workflows, workflow_versions, workflow_secrets, schedules, schedule_runs, correlations, correlated_events,
-//     cancelled_trees, refused_starts, failure_marks, approvals and extensions, and through the engine executions, execution_histories,
-//     execution_limits and partitions;
+//     cancelled_trees, refused_starts, failure_marks, approvals and extensions, through the engine executions, execution_histories,
+//     execution_limits and partitions, and through package edges edges and edge_outboxes;
 //   - the streams WORKFLOW_LOG and WORKFLOW_FEED;
 //   - the events that tell that executions have progressed or ended and that a run was refused.
 //
@@ -29,6 +29,7 @@ import (
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/actors/dataexport"
 	"github.com/weftmesh/weft/actors/egress"
+	"github.com/weftmesh/weft/actors/workflow/edges"
 	"github.com/weftmesh/weft/actors/workflow/engine"
 	"github.com/weftmesh/weft/actors/workflow/machine"
 	"github.com/weftmesh/weft/actors/workflow/migrations"
@@ -59,6 +60,7 @@ type Actor struct {
 	calls       *calls
 	extensions  *extensions
 	bounds      *bounds
+	edges       *edges.Hub
 }
 
 // New opens the actor. Its error names a setting that is out of bounds.
@@ -91,13 +93,18 @@ func New(deps actors.Deps, config Config) (*Actor, error) {
 	a.approvals = &approvals{Deps: deps, engine: a.engine, metrics: metrics, bounds: a.bounds}
 	starts := &eventStarter{Deps: deps, config: config, executions: a.executions, failures: a.failures}
 	correlator := &correlator{Deps: deps, config: config, engine: a.engine, starts: starts, bounds: a.bounds}
+	a.edges = edges.New(deps, config.EdgeLease, a.definitions.forEdge)
+	edgeOf := a.edges.EdgeOf
+	if deps.Edge != nil {
+		edgeOf = func(context.Context, string, string) (string, error) { return "", nil }
+	}
 	a.triggers = &triggers{
-		Deps: deps, config: config, engine: a.engine, definitions: a.definitions, correlator: correlator, starts: starts, metrics: metrics,
+		Deps: deps, config: config, engine: a.engine, definitions: a.definitions, correlator: correlator, starts: starts, metrics: metrics, edgeOf: edgeOf,
 	}
 	a.extensions.triggers = a.triggers
 	a.scheduler = &scheduler{
 		Deps: deps, engine: a.engine, definitions: a.definitions, executions: a.executions, failures: a.failures, correlator: correlator,
-		metrics: metrics, bounds: a.bounds, changed: make(chan struct{}, 1),
+		metrics: metrics, bounds: a.bounds, edgeOf: edgeOf, changed: make(chan struct{}, 1),
 	}
 	a.calls = &calls{
 		Deps: deps, config: config, egress: client, engine: a.engine, executions: a.executions, approvals: a.approvals, triggers: a.triggers,
@@ -158,6 +165,9 @@ func (a *Actor) Service() actors.Service {
 	loops["deleted_workflows"] = a.removeDeletedWorkflows
 	loops["retention"] = a.deleteOldExecutions
 	loops["extensions"] = a.extensions.Run
+	if a.Edge != nil {
+		loops["edge_workflows"] = (&edgeWorkflows{a.Deps, a.scheduler}).run
+	}
 	return actors.Service{
 		Name:     "workflow",
 		Bindings: a.bindings(),
@@ -165,6 +175,7 @@ func (a *Actor) Service() actors.Service {
 			actors.Listen(subjects.TriggerByWebhook, a.webhookDelivered),
 			actors.Listen(subjects.PublishLifecycle, a.publishLifecycle),
 			actors.Listen(subjects.TakeExtensionEvent, a.extensions.takeEvent),
+			actors.Listen(subjects.ProcessEdgeDelivery, a.edgeDelivered),
 			actors.OnErasure(a.Deps, subjects.WorkflowErasure, subjects.WorkflowErased, a.eraseUser),
 		},
 		Background: loops,
@@ -174,7 +185,7 @@ func (a *Actor) Service() actors.Service {
 
 // bindings lists the actor's endpoints.
 func (a *Actor) bindings() []actors.Binding {
-	return []actors.Binding{
+	return append(a.edges.Bindings(),
 		actors.Bind(subjects.CreateWorkflow, a.createWorkflow),
 		actors.Bind(subjects.UpdateWorkflow, a.updateWorkflow),
 		actors.Bind(subjects.GetWorkflow, a.getWorkflow),
@@ -216,5 +227,5 @@ func (a *Actor) bindings() []actors.Binding {
 		actors.Bind(subjects.DecideApproval, a.decideApproval),
 		actors.Bind(subjects.GetWorkflowLimits, a.getLimits),
 		dataexport.Bind(subjects.ExportWorkflowSubject, a.Deps, ExportSet()),
-	}
+	)
 }

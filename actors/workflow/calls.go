@@ -126,6 +126,9 @@ func (c *calls) executeAction(ctx context.Context, row engine.Row, call *machine
 	if err != nil {
 		return nil, err
 	}
+	if c.Edge != nil {
+		return nil, machine.NewError(machine.TypeConfiguration, "an edge node cannot call actions of connections; call them in a workflow at the hub")
+	}
 	if !c.safety.mayRepeat(ctx, provider, action, row.UserID) {
 		engine.CallSent(ctx)
 	}
@@ -177,6 +180,9 @@ func (c *calls) sendNotification(ctx context.Context, row engine.Row, call *mach
 		request.Category = "workflow"
 	}
 	request.UserID, request.DedupeKey = row.UserID, row.PublicID()+strings.TrimPrefix(callKey(call), row.ID)
+	if c.Edge != nil {
+		return c.notifyThroughHub(ctx, row, request)
+	}
 	ref, err := mesh.Call(ctx, c.Conn, subjects.SendNotification, request, onBehalfOf(row))
 	if err != nil {
 		return nil, err

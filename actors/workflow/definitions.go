@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/weftmesh/weft/actors/workflow/schedule"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/compute"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // maxCached bounds each of the actor's caches, in entries, maxCachedBytes the parsed definitions together, in bytes of memory.
@@ -129,4 +131,20 @@ func newWorkflowCache(db *database.DB) *workflowCache {
 func (c *workflowCache) find(ctx context.Context, userID, id string) (workflowRow, error) {
 	row, err := c.rows.Get(ctx, id, func(ctx context.Context) (workflowRow, error) { return workflowByID(ctx, c.db.DB, id) })
 	return row.ownedBy(userID, err)
+}
+
+// forEdge returns the current versions of workflows for an edge node.
+func (d *definitions) forEdge(ctx context.Context, ids []string) ([]subjects.EdgeWorkflow, error) {
+	rows, err := currentVersions(ctx, d.db.DB, ids)
+	if err != nil {
+		return nil, err
+	}
+	workflows := make([]subjects.EdgeWorkflow, 0, len(rows))
+	for _, row := range rows {
+		workflows = append(workflows, subjects.EdgeWorkflow{
+			WorkflowID: row.WorkflowID, UserID: row.UserID, Version: row.Version, Definition: json.RawMessage(row.Definition),
+			Keys: row.Author.Keys, Scopes: row.Author.Scopes,
+		})
+	}
+	return workflows, nil
 }

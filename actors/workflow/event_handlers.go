@@ -19,5 +19,10 @@ func (a *Actor) publishEvent(ctx context.Context, r subjects.PublishEventRequest
 	if err != nil {
 		return subjects.PublishedEvent{}, err
 	}
+	if a.Edge != nil { // afterwards, so that a full outbox has the caller repeat an event that starts nothing twice
+		if err := a.tellHub(ctx, actors.CallerFrom(ctx).UserID, event); err != nil {
+			return subjects.PublishedEvent{}, err
+		}
+	}
 	return subjects.PublishedEvent{ID: event.text("id"), Source: event.text("source"), Started: started, Delivered: delivered}, nil
 }

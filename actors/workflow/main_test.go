@@ -11,7 +11,7 @@ import (
 func TestMain(m *testing.M) {
 	os.Exit(actortest.Plans{
 		Actor: "workflow", Migrations: Migrations,
-		Small: []string{"partitions", "extensions"},
+		Small: []string{"partitions", "extensions", "edges", "edge_outboxes"},
 		Bounded: map[string]string{
 			"dueUsers":       "the users with due schedules",
 			"liveExecutions": "what a partition's owner keeps in memory",

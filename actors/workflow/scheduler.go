@@ -43,6 +43,8 @@ type scheduler struct {
 	correlator  *correlator
 	metrics     *metrics
 	bounds      *bounds
+	// edgeOf is triggers.edgeOf.
+	edgeOf func(ctx context.Context, userID, workflowID string) (string, error)
 	// changed wakes run after a change in this process.
 	changed chan struct{}
 }

@@ -156,9 +156,17 @@ func (p *pass) dispatch(ctx context.Context) error {
 		}
 		p.passAgain(p.now.Add(cancelPoll))
 	}
+	edge := ""
+	if len(due) > 0 {
+		if edge, err = p.edgeOf(ctx, p.row.UserID, p.row.WorkflowID); err != nil {
+			return err
+		}
+	}
 	waiting, started := 0, 0
 	for i, run := range due {
 		switch {
+		case edge != "":
+			p.settle(run, runSkipped, "the edge node "+edge+" runs the workflow")
 		case verdicts[i] == schedule.Drop:
 			p.settle(run, runSkipped, "a run before it had not ended")
 		case verdicts[i] == schedule.Wait && waiting >= maxDueRuns:

@@ -14,6 +14,7 @@ const omittedInternal = "weft's own bookkeeping; it says nothing about the perso
 func ExportSet() dataexport.Set {
 	return dataexport.Set{Sealed: Sealed, Unpack: unpack, Omitted: map[string]string{
 		"partitions": "has no data of users", "extensions": "has no data of users",
+		"edges": "has no data of users", "edge_outboxes": "has no data of users",
 	}, Sources: slices.Concat(exportDefinitions(), exportExecutions(), exportCorrelations())}
 }
 

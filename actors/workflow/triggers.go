@@ -31,6 +31,8 @@ type triggers struct {
 	correlator  *correlator
 	starts      *eventStarter
 	metrics     *metrics
+	// edgeOf returns the edge node that runs a workflow of a user, in place of this process; empty if none does.
+	edgeOf func(ctx context.Context, userID, workflowID string) (string, error)
 }
 
 // route delivers an event to the user's executions that listen for it, and starts the workflows whose schedules match it. It
@@ -65,6 +67,12 @@ func (t *triggers) start(ctx context.Context, userID string, event cloudEvent, c
 	}
 	started := []string{}
 	for _, row := range rows {
+		if edge, err := t.edgeOf(ctx, userID, row.WorkflowID); err != nil || edge != "" {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		def, _, err := t.definitions.plan(ctx, row.WorkflowID, row.Version)
 		if err != nil {
 			return nil, err

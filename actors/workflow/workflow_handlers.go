@@ -66,6 +66,9 @@ func (a *Actor) validateWorkflow(ctx context.Context, r subjects.WorkflowDefinit
 }
 
 func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitionRequest) (subjects.Workflow, error) {
+	if err := a.changeable(); err != nil {
+		return subjects.Workflow{}, err
+	}
 	w, err := a.resolve(ctx, r)
 	if err != nil {
 		return subjects.Workflow{}, err
@@ -96,6 +99,9 @@ func (a *Actor) createWorkflow(ctx context.Context, r subjects.WorkflowDefinitio
 // updateWorkflow adds a version and makes it the current one, unless the definition is the same as that of the current one and
 // so are the versions of extensions' functions and the API key, if any, whose scopes bind the version's scheduled runs.
 func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowRequest) (subjects.Workflow, error) {
+	if err := a.changeable(); err != nil {
+		return subjects.Workflow{}, err
+	}
 	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
 	if err != nil {
 		return subjects.Workflow{}, err
@@ -223,6 +229,9 @@ func (a *Actor) listVersions(ctx context.Context, r subjects.ListWorkflowVersion
 }
 
 func (a *Actor) deleteWorkflow(ctx context.Context, r subjects.WorkflowRequest) (subjects.Empty, error) {
+	if err := a.changeable(); err != nil {
+		return subjects.Empty{}, err
+	}
 	row, err := findWorkflow(ctx, a.DB.DB, actors.CallerFrom(ctx).UserID, r.WorkflowID)
 	if err != nil {
 		return subjects.Empty{}, err

@@ -290,3 +290,21 @@ func removeWorkflows(ctx context.Context, tx database.Tx, ids []string) error {
 	}
 	return nil
 }
+
+// ownedVersion is a version of a workflow with the workflow's owner.
+type ownedVersion struct {
+	versionRow `bun:",extend"`
+	UserID     string `bun:"user_id"`
+}
+
+// currentVersions reads the current versions of workflows by their ids, without those that are deleted.
+func currentVersions(ctx context.Context, db bun.IDB, ids []string) (rows []ownedVersion, err error) {
+	err = db.NewSelect().ModelTableExpr("workflow_versions AS v").Model(&rows).
+		Column("v.workflow_id", "v.version", "v.definition", "v.author_keys", "v.author_scopes", "w.user_id").
+		Join("JOIN workflows AS w ON w.id = v.workflow_id AND w.version = v.version").
+		Where("w.id IN (?)", bun.List(ids)).Where("w.deleted_at = 0").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading workflows: %w", err)
+	}
+	return rows, nil
+}

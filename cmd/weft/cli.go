@@ -127,3 +127,12 @@ func serverAddress(address string) (host string, port int, err error) {
 	}
 	return host, port, nil
 }
+
+// leafAddress is the address of leaf connections as a server's configuration has it; empty for an empty text.
+func leafAddress(address string) (string, error) {
+	if address == "" {
+		return "", nil
+	}
+	host, port, err := serverAddress(address)
+	return net.JoinHostPort(host, strconv.Itoa(port)), err
+}

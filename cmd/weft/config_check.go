@@ -21,7 +21,7 @@ import (
 func (c Config) check() error {
 	return errors.Join(
 		c.checkProcess(), c.Auth.Check(), c.integration().Check(), c.Workflow.Check(), c.Consent.Check(), c.Notification.Check(),
-		c.Gateway.Check(),
+		c.Gateway.Check(), c.Edge.Check(),
 	)
 }
 
@@ -42,6 +42,9 @@ func (c Config) checkProcess() error {
 	}
 	if _, _, err := serverAddress(c.NATS.Listen); err != nil {
 		fail("nats.listen", "is %q, and must be host:port", c.NATS.Listen)
+	}
+	if _, _, err := serverAddress(c.NATS.LeafListen); c.NATS.LeafListen != "" && err != nil {
+		fail("nats.leaf_listen", "is %q, and must be host:port", c.NATS.LeafListen)
 	}
 	if err := mesh.CheckServers(c.NATS.URL); err != nil {
 		fail("nats.url", "%v", err)

@@ -16,7 +16,8 @@ import (
 // invalidValues has, for each setting with a bound, values beyond it.
 var invalidValues = map[string][]string{
 	"durability": {"sometimes", ""}, "issuer": {""}, "audience": {""},
-	"nats.listen": {"nowhere", "host:70000", "host:-1"}, "nats.replicas": {"0", "6"},
+	"nats.listen": {"nowhere", "host:70000", "host:-1"}, "nats.replicas": {"0", "6"}, "nats.leaf_listen": {"nowhere"},
+	"edge.contact_every": {"0s", "2h"}, "edge.outbox_messages": {"0"}, "edge.outbox_bytes": {"1000"},
 	"log.level": {"loud"}, "metrics.port": {"65536"}, "tracing.ratio": {"-0.1", "1.1"}, "egress.allow": {"10.0.0.0", "10.0.0.0/8,here"},
 
 	"auth.bcrypt_cost": {"3", "17"}, "auth.hash_workers": {"-1", "1025"}, "auth.hash_queue": {"0", "10001"},
@@ -44,7 +45,7 @@ var invalidValues = map[string][]string{
 
 	"workflow.max_concurrent": {"0", "10001"}, "workflow.max_steps": {"0", "10001"}, "workflow.step_timeout": {"0s"}, "workflow.step_retries": {"-1"},
 	"workflow.step_retry_delay": {"-1s"}, "workflow.short_wait": {"-1s"}, "workflow.max_input": {"0", "600000"}, "workflow.max_result": {"0", "600000"},
-	"workflow.max_queued": {"-1"}, "workflow.max_queued_per_user": {"0"}, "workflow.cut_after": {"0"}, "workflow.retention": {"-1s"},
+	"workflow.max_queued": {"-1"}, "workflow.max_queued_per_user": {"0"}, "workflow.cut_after": {"0"}, "workflow.retention": {"-1s"}, "workflow.edge_lease": {"0s", "721h"},
 
 	"consent.expiry": {"0s"}, "consent.max_expiry": {"-1s", "1h"}, "consent.notices.max_versions": {"0"}, "consent.notices.token_ttl": {"0s", "25h"},
 	"consent.expiry_notice": {"-1s"}, "consent.renew_url": {"app.example", "https://app.example/#renew"},

@@ -40,12 +40,12 @@ func commandConfig(cmd *cobra.Command) (Config, error) {
 	return config, nil
 }
 
-// overrideAddresses applies --data, --http, --keys and --nats, where the command has them and they are given.
+// overrideAddresses applies --data, --http, --keys, --leaf and --nats, where the command has them and they are given.
 func overrideAddresses(cmd *cobra.Command, c *Config) {
 	targets := map[string]*string{
-		"data": &c.Data, "http": &c.Gateway.Listen, "keys": &c.NATS.Keys, "nats": &c.NATS.URL,
+		"data": &c.Data, "http": &c.Gateway.Listen, "keys": &c.NATS.Keys, "nats": &c.NATS.URL, "leaf": &c.NATS.LeafListen,
 	}
-	if cmd.Name() == "up" {
+	if cmd.Name() == "up" || cmd.Name() == "edge" {
 		targets["nats"] = &c.NATS.Listen // the embedded server's address
 	}
 	for name, target := range targets {

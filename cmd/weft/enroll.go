@@ -115,6 +115,14 @@ func (e *enrollment) awaitAdmitted(ctx context.Context, user mesh.Enrolled, seed
 	}
 }
 
+// change calls f for the first server's folder and then makes the change known.
+func (e *enrollment) change(ctx context.Context, f func(dir string) error) error {
+	if err := f(e.dirs[0]); err != nil {
+		return err
+	}
+	return e.apply(ctx)
+}
+
 // revoke removes a user from all servers, which disconnect it.
 func (e *enrollment) revoke(ctx context.Context, kind, name string) error {
 	if err := embedded.Revoke(e.dirs[0], kind, name); err != nil {

@@ -26,6 +26,9 @@
 //	config_command.go   weft config
 //	nats*.go            weft nats-init, weft nats-context, weft nats-balance
 //	tls.go              the files of TLS with NATS
+//	edge.go             weft edge: an edge node
+//	edge_enroll.go      weft edge enroll, set, list, revoke
+//	edge_status.go      weft edge status
 //	replay.go           weft replay: dead letters
 //	admin.go            weft admin create
 //	auth.go             weft auth rotate-keys
@@ -119,7 +122,7 @@ func rootCommand() *cobra.Command {
 		upCommand(), runCommand(), migrateCommand(), backupCommand(), restoreCommand(), demoCommand(),
 		configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
 		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), natsBalanceCommand(), replayCommand(),
-		extensionCommand(), doctorCommand(),
+		extensionCommand(), edgeCommand(), doctorCommand(),
 		versionCommand(),
 	)
 	return root

@@ -47,6 +47,9 @@ func natsInitCommand() *cobra.Command {
 			if options.Host, options.Port, err = serverAddress(listen); err != nil {
 				return err
 			}
+			if options.Leaf, err = leafAddress(options.Leaf); err != nil {
+				return err
+			}
 			if _, err := embedded.Init(dir, options); err != nil {
 				return fmt.Errorf("writing the NATS configuration: %w", err)
 			}
@@ -58,6 +61,7 @@ func natsInitCommand() *cobra.Command {
 	cmd.Flags().StringVar(&listen, "listen", "", "address that the server listens on; port 0 picks a free port (default nats.listen, 127.0.0.1:4222)")
 	cmd.Flags().StringVar(&options.Store, "store", "", "JetStream's storage directory (default DIR/jetstream)")
 	cmd.Flags().StringVar(&options.Monitor, "monitor", "", "address of the HTTP monitoring port, such as 127.0.0.1:8222; empty disables it")
+	cmd.Flags().StringVar(&options.Leaf, "leaf", "", "address for leaf connections of edge nodes, such as 0.0.0.0:7422 (default none)")
 	cmd.Flags().StringVar(&options.Sync, "durability", embedded.SyncAlways, "when writes are synced to disk: always (each one) or interval")
 	cluster.add(cmd)
 	return cmd

@@ -23,6 +23,7 @@ import (
 	"github.com/weftmesh/weft/actors/runtime"
 	"github.com/weftmesh/weft/actors/seal"
 	"github.com/weftmesh/weft/actors/workflow"
+	"github.com/weftmesh/weft/edge"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/embedded"
 	"github.com/weftmesh/weft/mesh/memory"
@@ -69,6 +70,8 @@ type process struct {
 	nats nats.InProcessConnProvider
 	// keys is the directory of the NATS users' seeds.
 	keys string
+	// edge is the edge node that the process is; nil for other processes.
+	edge *edge.Node
 	// health is what the metrics port reports.
 	health *health
 	// reloads are called at SIGHUP.

@@ -25,6 +25,8 @@ type readyLine struct {
 	Version string `json:"version"`
 	HTTP    string `json:"http,omitempty"`
 	NATS    string `json:"nats"`
+	// Leaf is where edge nodes connect.
+	Leaf    string `json:"leaf,omitempty"`
 	Metrics string `json:"metrics,omitempty"`
 	Data    string `json:"data"`
 	// TookMS is the startup time in milliseconds.
@@ -47,6 +49,9 @@ func printReady(c console, line readyLine) error {
 		return json.NewEncoder(out).Encode(line)
 	}
 	_, err := fmt.Fprintf(out, "weft %s is ready after %d ms\n  data     %s\n  NATS     %s\n", line.Version, line.TookMS, line.Data, line.NATS)
+	if err == nil && line.Leaf != "" {
+		_, err = fmt.Fprintf(out, "  leaf     %s\n", line.Leaf)
+	}
 	if err == nil && line.Metrics != "" {
 		_, err = fmt.Fprintf(out, "  metrics  %s\n", line.Metrics)
 	}
@@ -116,6 +121,10 @@ func (p *process) actor(ctx context.Context, name string, ready func()) error {
 	if err != nil {
 		return err
 	}
+	host.Edge = p.edge.Actor()
+	if p.edge != nil {
+		host.Now = p.edge.Now
+	}
 	host.Health = func(check func(context.Context) subjects.Health) {
 		p.health.set(name, func(ctx context.Context) partHealth {
 			health := check(ctx)
@@ -148,12 +157,16 @@ func (p *process) gateway(ctx context.Context, ready func(addr string)) (err err
 		defer cancel()
 		err = errors.Join(err, membership.Close(closing))
 	}()
-	verifier, err := mesh.NewVerifier(ctx, membership, p.config.Issuer, p.config.Audience, time.Now)
+	now := time.Now
+	if p.edge != nil {
+		now = p.edge.Now
+	}
+	verifier, err := mesh.NewVerifier(ctx, membership, p.config.Issuer, p.config.Audience, now)
 	if err != nil {
 		return err
 	}
 	g, err := gateway.New(gateway.Deps{
-		Conn: conn, Verifier: verifier, Telemetry: p.telemetry, Version: programVersion(), Now: time.Now,
+		Conn: conn, Verifier: verifier, Telemetry: p.telemetry, Version: programVersion(), Now: now,
 	}, p.config.Gateway)
 	if err != nil {
 		return fmt.Errorf("building the gateway: %w", err)

@@ -43,6 +43,7 @@ func upCommand() *cobra.Command {
 	addDataFlag(cmd)
 	cmd.Flags().String("http", "", "address of the gateway (default 127.0.0.1:8080); port 0 picks a free port")
 	cmd.Flags().String("nats", "", "address of the embedded NATS server (default 127.0.0.1:4222); port 0 picks a free port")
+	cmd.Flags().String("leaf", "", "address for leaf connections of edge nodes, such as 0.0.0.0:7422 (default none); port 0 picks a free port")
 	cmd.Flags().BoolVar(&dev, "dev", false, "allow outbound calls to this machine and without TLS, and lift the default rate limits; for development only")
 	addJSONFlag(cmd, &asJSON)
 	return cmd
@@ -67,7 +68,13 @@ func up(ctx context.Context, config Config, c console) error {
 	if err != nil {
 		return err
 	}
-	_, err = embedded.Init(dir, embedded.Options{Host: host, Port: port, Sync: config.Durability, Monitor: config.NATS.Monitor, TLS: listenTLS(config.NATS.TLS)})
+	leaf, err := leafAddress(config.NATS.LeafListen)
+	if err != nil {
+		return err
+	}
+	_, err = embedded.Init(dir, embedded.Options{
+		Host: host, Port: port, Sync: config.Durability, Monitor: config.NATS.Monitor, TLS: listenTLS(config.NATS.TLS), Leaf: leaf,
+	})
 	if err != nil {
 		return fmt.Errorf("preparing the NATS server: %w", err)
 	}
@@ -82,7 +89,7 @@ func up(ctx context.Context, config Config, c console) error {
 		return fmt.Errorf("creating streams, buckets and durables: %w", err)
 	}
 	p.health.expect(append(subjects.Actors(), mesh.UserGateway))
-	line := readyLine{Ready: true, limits: config.limitsText(), Version: programVersion(), NATS: p.natsURL, Data: config.Data}
+	line := readyLine{Ready: true, limits: config.limitsText(), Version: programVersion(), NATS: p.natsURL, Leaf: server.LeafAddress(), Data: config.Data}
 	metricsCtx, stopMetrics := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMetrics()
 	if line.Metrics, err = p.serveMetrics(metricsCtx, gatewayMetricsPort); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/weftmesh/weft/mesh"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // enrolledFile lists the enrolled users with their public keys. It holds no secret.
@@ -65,6 +66,18 @@ func Enroll(dir, kind, name string, now time.Time) (user mesh.Enrolled, seed []b
 		return user, nil, err
 	}
 	return user, seed, nil
+}
+
+// SetEdge replaces what an edge node is enrolled for. The error is ErrNotEnrolled if there is no such node.
+func SetEdge(dir, name string, enrolment subjects.EdgeEnrolment) error {
+	return changeEnrolled(dir, func(list []mesh.Enrolled) ([]mesh.Enrolled, error) {
+		i := slices.IndexFunc(list, same(subjects.KindEdge, name))
+		if i < 0 {
+			return nil, fmt.Errorf("the %s %s %w", subjects.KindEdge, name, ErrNotEnrolled)
+		}
+		list[i].Edge = &enrolment
+		return list, list[i].Check()
+	})
 }
 
 // Admit adds users to a server's folder that are enrolled at another server of the same cluster, and removes all others.

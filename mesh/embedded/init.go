@@ -58,6 +58,11 @@ type Options struct {
 	Sync string
 	// Monitor is the address of the HTTP monitoring port, such as 127.0.0.1:8222; empty disables it.
 	Monitor string
+	// Leaf is the address on which leaf connections of edge nodes are accepted, such as 0.0.0.0:7422; empty accepts none. With port -1 the
+	// server picks a free one.
+	Leaf string
+	// Edge prepares the folder for StartEdge.
+	Edge bool
 	// TLS are the certificates for the connections of clients. Default: none, which leaves them unencrypted.
 	TLS ServerTLS
 
@@ -112,7 +117,7 @@ func ensureKeys(dir string) (keys Keys, tokens map[string]string, err error) {
 
 // write writes the configuration of a server to dir. The server will find it at the absolute path at.
 func (o Options) write(dir, at string, keys Keys, tokens map[string]string) error {
-	if err := write(filepath.Join(dir, privilegedFile), []byte(mesh.RenderPrivileged(tokens)), 0o600); err != nil {
+	if err := write(filepath.Join(dir, privilegedFile), []byte(mesh.RenderPrivileged(tokens, o.Edge)), 0o600); err != nil {
 		return fmt.Errorf("writing %s: %w", privilegedFile, err)
 	}
 	if err := write(filepath.Join(dir, localFile), o.render(at, keys), 0o644); err != nil {
@@ -238,6 +243,12 @@ func (o Options) render(dir string, keys Keys) []byte {
 	o.TLS.render(&b)
 	if o.clustered {
 		fmt.Fprintf(&b, "include ./%s\n\n", clusterFile)
+	}
+	if o.Leaf != "" {
+		fmt.Fprintf(&b, "# Edge nodes do not see one another, and learn no other address of this server.\n"+
+			"leafnodes {\n  listen: %s\n  no_advertise: true\n  isolate_leafnode_interest: true\n", quote(o.Leaf))
+		ServerTLS{Cert: o.TLS.Cert, Key: o.TLS.Key}.render(&b) // edge nodes authenticate by their nkeys
+		b.WriteString("}\n\n")
 	}
 	for _, user := range append(mesh.Users(), mesh.UserSystem) {
 		fmt.Fprintf(&b, "%s: %s\n", mesh.KeyVariable(user), quote(keys[user]))

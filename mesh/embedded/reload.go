@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -26,13 +27,18 @@ func Running(dir string) (bool, error) {
 }
 
 // configure reads the configuration of a folder as the server of this process runs it.
-func configure(dir string) (*server.Options, error) {
+func configure(dir string, leaf *leaf) (*server.Options, error) {
 	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", confFile, err)
 	}
 	options.NoSigs = true
 	boundMemory(options)
+	if leaf != nil {
+		if err := leaf.apply(options); err != nil {
+			return nil, err
+		}
+	}
 	return options, nil
 }
 
@@ -73,14 +79,37 @@ func (s *Server) Reload() error {
 	// Also if they are invalid: they are not read again until they change, as when a key follows its certificate.
 	s.files = watched(s.dir)
 	s.loaded = version(s.files)
-	options, err := configure(s.dir)
+	options, err := configure(s.dir, s.leaf)
 	if err != nil {
 		return err
 	}
-	options.Port, options.HTTPPort = s.options.Port, s.options.HTTPPort
+	options.Port, options.HTTPPort, options.LeafNode.Port = s.options.Port, s.options.HTTPPort, s.options.LeafNode.Port
 	if err := s.nats.ReloadOptions(options.Clone()); err != nil {
 		return fmt.Errorf("applying the configuration: %w", err)
 	}
+	removed := lacks(options, s.options)
 	s.options = options
+	if removed { // a reload disconnects clients of removed users, but not their leaf connections
+		return s.closeLeaves()
+	}
+	return nil
+}
+
+// lacks reports whether a user of the old configuration is not in the new one.
+func lacks(options, old *server.Options) bool {
+	return slices.ContainsFunc(old.Nkeys, func(user *server.NkeyUser) bool {
+		return !slices.ContainsFunc(options.Nkeys, func(u *server.NkeyUser) bool { return u.Nkey == user.Nkey })
+	})
+}
+
+// closeLeaves closes every leaf connection. Edge nodes that are still enrolled dial again at once.
+func (s *Server) closeLeaves() error {
+	leaves, err := s.nats.Leafz(nil)
+	if err != nil {
+		return fmt.Errorf("listing the leaf connections: %w", err)
+	}
+	for _, leaf := range leaves.Leafs {
+		_ = s.nats.DisconnectClientByID(leaf.ID) // one that has ended meanwhile is not found
+	}
 	return nil
 }

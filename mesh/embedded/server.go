@@ -29,6 +29,8 @@ type Server struct {
 	// stopWatching ends restartAfterDiskFull and reloadAfterChange, which watching counts.
 	stopWatching context.CancelFunc
 	watching     sync.WaitGroup
+	// leaf is the leaf connection of an edge node; nil for other servers.
+	leaf *leaf
 
 	mu sync.Mutex
 	// files are those that the configuration was read from, and loaded is their version then.
@@ -40,7 +42,11 @@ type Server struct {
 
 // Start runs the server of a folder that Init has written, and returns when it accepts connections, or an error after ten seconds.
 // The server handles no signals and logs to log. Only one server can run from a folder.
-func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err error) {
+func Start(ctx context.Context, dir string, log *zap.Logger) (*Server, error) {
+	return start(ctx, dir, nil, log)
+}
+
+func start(ctx context.Context, dir string, leaf *leaf, log *zap.Logger) (_ *Server, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("starting the NATS server: %w", err)
 	}
@@ -58,7 +64,7 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 	}
 	files := watched(dir)
 	loaded := version(files)
-	options, err := configure(dir)
+	options, err := configure(dir, leaf)
 	if err != nil {
 		return nil, err
 	}
@@ -69,12 +75,16 @@ func Start(ctx context.Context, dir string, log *zap.Logger) (_ *Server, err err
 	if err != nil {
 		return nil, fmt.Errorf("starting the NATS server: %w", err)
 	}
-	s := &Server{lock: lock, log: logger, dir: dir, store: options.StoreDir, files: files, loaded: loaded, options: options, nats: nats}
+	s := &Server{lock: lock, log: logger, dir: dir, store: options.StoreDir, files: files, loaded: loaded, leaf: leaf, options: options, nats: nats}
 	if address, ok := nats.Addr().(*net.TCPAddr); ok {
 		options.Port = address.Port // keep a free port across restarts
 	}
 	if address := nats.MonitorAddr(); address != nil {
 		options.HTTPPort = address.Port
+	}
+	if err := s.noteLeaf(); err != nil {
+		nats.Shutdown()
+		return nil, err
 	}
 	watchCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWatching = stop

@@ -63,6 +63,8 @@ type Config struct {
 	CutAfter uint64 `koanf:"cut_after"`
 	// Extensions are the settings of the functions and events of extensions.
 	Extensions extension.Config `koanf:"extensions"`
+	// EdgeLease is for how long an edge node may act without another contact with the hub.
+	EdgeLease time.Duration `koanf:"edge_lease"`
 }
 
 // DefaultConfig are the defaults.
@@ -74,7 +76,7 @@ func DefaultConfig() Config {
 		MaxBytesPerUser: 32 << 20, MaxBytes: 96 << 20, CutAfter: 1000,
 		MaxWorkflowsPerUser: 1000, MaxVersions: 1000, MaxDefinitionBytesPerUser: 128 << 20, MaxSecretsPerUser: 100,
 		MaxSchedulesPerUser: 500, MaxApprovalsPerUser: 1000, MaxCorrelationBytesPerUser: 2 << 20, MaxRefusedStartsPerUser: 1000, Retention: 90 * 24 * time.Hour,
-		Extensions: extension.DefaultConfig(),
+		Extensions: extension.DefaultConfig(), EdgeLease: time.Hour,
 	}
 }
 
@@ -109,6 +111,7 @@ func (c Config) Check() error {
 		mesh.SettingAtLeast("workflow.cut_after", c.CutAfter, 1),
 		mesh.SettingAtLeast("workflow.retention", c.Retention, 0),
 		c.Extensions.Check(),
+		mesh.SettingBetween("workflow.edge_lease", c.EdgeLease, time.Second, 30*24*time.Hour),
 	)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/actors/integration"
 	"github.com/weftmesh/weft/actors/notification"
 	"github.com/weftmesh/weft/actors/workflow"
+	"github.com/weftmesh/weft/edge"
 	"github.com/weftmesh/weft/gateway"
 	"github.com/weftmesh/weft/mesh"
 )
@@ -47,6 +48,7 @@ type Config struct {
 	Consent      consent.Config      `koanf:"consent"`
 	Notification notification.Config `koanf:"notification"`
 	Gateway      gateway.Config      `koanf:"gateway"`
+	Edge         edge.Config         `koanf:"edge"`
 }
 
 // NATSConfig configures the NATS server and the connections to it.
@@ -61,6 +63,9 @@ type NATSConfig struct {
 	Keys string `koanf:"keys"`
 	// Replicas is the number of replicas of each stream and bucket, 1 to 5; use 3 on a cluster.
 	Replicas int `koanf:"replicas"`
+	// LeafListen is the address on which the embedded server of `weft up` accepts leaf connections of edge nodes, such as 0.0.0.0:7422; empty
+	// accepts none.
+	LeafListen string `koanf:"leaf_listen"`
 
 	TLS NATSTLSConfig `koanf:"tls"`
 }
@@ -146,6 +151,7 @@ func Default() Config {
 		Auth:     auth.DefaultConfig(), Integration: integration.DefaultConfig(),
 		Workflow: workflow.DefaultConfig(), Consent: consent.DefaultConfig(),
 		Notification: notification.DefaultConfig(), Gateway: gateway.DefaultConfig(),
+		Edge: edge.DefaultConfig(),
 	}
 	c.Integration.PublicURL = "" // derived from the gateway's address
 	return c
