@@ -87,7 +87,7 @@ func newPostgresCluster(t *testing.T) *postgresCluster {
 		t.Fatal("the test needs PostgreSQL's server programs")
 	}
 	slices.Sort(found)
-	dir, err := os.MkdirTemp("", "weft-postgres-")
+	dir, err := os.MkdirTemp("", "weft-postgres-") //nolint:usetesting // PostgreSQL's user must be able to enter it
 	if err != nil {
 		t.Fatal(err)
 	}

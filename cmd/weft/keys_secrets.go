@@ -129,7 +129,8 @@ func (s clusterSecrets) createNATS(ctx context.Context, client *clusterClient, d
 	}
 	for name := range created {
 		if _, known := existing[name]; found && !known {
-			return fmt.Errorf("the Secret %s lacks %s, which this version needs: add what `weft nats-init` writes, or delete the Secret to replace all keys", s.natsKeys, name)
+			return fmt.Errorf("the Secret %s lacks %s, which this version needs: add what `weft nats-init` writes, or delete the Secret to replace all keys",
+				s.natsKeys, name)
 		}
 	}
 	if err := client.ensure(ctx, s.natsKeys, found, created, out); err != nil || s.natsServer == "" {
@@ -253,13 +254,13 @@ func (c *clusterClient) ensure(ctx context.Context, name string, found bool, dat
 
 // call sends a request to Kubernetes and decodes a successful answer. The error never quotes a request.
 func (c *clusterClient) call(ctx context.Context, method, target string, body []byte, answer any) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body)) //nolint:gosec // the address is the cluster's
 	if err != nil {
 		return 0, err
 	}
 	request.Header.Set("Authorization", "Bearer "+c.token)
 	request.Header.Set("Content-Type", "application/json")
-	response, err := c.http.Do(request)
+	response, err := c.http.Do(request) //nolint:gosec // the address is the cluster's
 	if err != nil {
 		return 0, err
 	}

@@ -46,7 +46,8 @@ func backupVerifyCommand() *cobra.Command {
 					return printJSON(c.out, report)
 				}
 				_, err = fmt.Fprintf(c.out, "%s can be restored: as of %s by weft %s, %d databases, %d streams with %d messages, "+
-					"%d entries of the ledger verified; keys: %s\n", args[0], report.BeganAt, report.Weft, len(report.Database), report.Streams, report.Messages, max(0, report.LedgerEntries), report.Keys)
+					"%d entries of the ledger verified; keys: %s\n", args[0], report.BeganAt, report.Weft, len(report.Database), report.Streams,
+					report.Messages, max(0, report.LedgerEntries), report.Keys)
 				return err
 			})
 		},
