@@ -164,6 +164,28 @@ image: ## Build the container images without a daemon, for docker load and podma
 	go -C tools run ./image --repo .. --out ../build/image --tag '$(IMAGE)' --version '$(VERSION)' --platforms '$(PLATFORMS)' \
 		$(if $(PUSH),--push '$(PUSH)')
 
+# What is released: an archive for each system, a bill of materials, and checksums.
+RELEASE_FOR ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
+.PHONY: release
+release: ## Build the archives of a release with checksums and a bill of materials into build/release (VERSION=1.2.3)
+	@rm -rf build/release && mkdir -p build/release
+	@for target in $(RELEASE_FOR); do \
+		name=weft-$(VERSION)-$${target%/*}-$${target#*/}; dir=build/release/$$name; mkdir "$$dir"; suffix=; \
+		[[ $$target != windows/* ]] || suffix=.exe; \
+		echo "$$name"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} go build -ldflags '$(LDFLAGS)' -o "$$dir/weft$$suffix" ./cmd/weft; \
+		cp LICENSE NOTICE README.md CHANGELOG.md "$$dir"; cp deploy/systemd/weft.service "$$dir"; \
+		tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$$(git log -1 --format=%ct)" -C build/release -cf - "$$name" | gzip -9n >"$$dir.tar.gz"; \
+		rm -r "$$dir"; \
+	done
+	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -licenses -main cmd/weft -output build/release/weft-$(VERSION).cdx.json .
+	@cd build/release && sha256sum -- * >SHA256SUMS
+
+.PHONY: lint-workflows
+lint-workflows: ## Check the workflows of GitHub Actions
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= .github/workflows/*.yml
+
 .PHONY: docker-build
 docker-build: ## Build the container image with docker (IMAGE=weft:…)
 	docker build --build-arg VERSION='$(VERSION)' --tag '$(IMAGE)' --file deploy/Dockerfile .

@@ -41,9 +41,11 @@ func startSecurePostgres(t *testing.T) *securePostgres {
 		}
 	}
 	dir := filepath.Join(parent, "cluster")
-	out, err := exec.CommandContext(t.Context(), "../../scripts/postgres.sh", "start", dir).Output()
+	start := exec.CommandContext(t.Context(), "../../scripts/postgres.sh", "start", dir)
+	start.Stderr = t.Output()
+	out, err := start.Output()
 	if err != nil {
-		t.Fatalf("starting PostgreSQL: %v", err)
+		t.Fatalf("starting PostgreSQL in %s: %v", dir, err)
 	}
 	t.Cleanup(func() { _ = exec.Command("../../scripts/postgres.sh", "stop", dir).Run() })
 	s := &securePostgres{t: t, data: filepath.Join(dir, "data"), url: strings.TrimSpace(string(out))}
