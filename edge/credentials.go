@@ -64,7 +64,7 @@ func LoadCredentials(path string) (c Credentials, err error) {
 type State struct {
 	Grant Grant `json:"grant"`
 	// Enrolment is what the edge is enrolled for.
-	Enrolment subjects.EdgeEnrolment `json:"enrolment"`
+	Enrolment subjects.Enrolment `json:"enrolment"`
 	// Sections are the sections that the edge mirrors.
 	Sections map[string]Section `json:"sections"`
 }

@@ -115,7 +115,7 @@ type node struct {
 type nodeOption func(*edge.Options)
 
 // enroll enrolls an edge node at the hub and returns its seed.
-func (h *hub) enroll(t testing.TB, name string, e subjects.EdgeEnrolment) []byte {
+func (h *hub) enroll(t testing.TB, name string, e subjects.Enrolment) []byte {
 	t.Helper()
 	_, seed, err := embedded.Enroll(h.Dir, subjects.KindEdge, name, time.Now())
 	if err != nil {
@@ -126,7 +126,7 @@ func (h *hub) enroll(t testing.TB, name string, e subjects.EdgeEnrolment) []byte
 }
 
 // set changes what an edge node is enrolled for.
-func (h *hub) set(t testing.TB, name string, e subjects.EdgeEnrolment) {
+func (h *hub) set(t testing.TB, name string, e subjects.Enrolment) {
 	t.Helper()
 	if err := embedded.SetEdge(h.Dir, name, e); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func (h *hub) publishEnrolled(t testing.TB) {
 }
 
 // startNode runs an edge node that reaches the hub through a relay. linked says whether it is waited for until the first contact.
-func (h *hub) startNode(t testing.TB, name string, e subjects.EdgeEnrolment, options ...nodeOption) *node {
+func (h *hub) startNode(t testing.TB, name string, e subjects.Enrolment, options ...nodeOption) *node {
 	t.Helper()
 	relay := actortest.NewRelay(t, h.LeafAddress())
 	return h.startNodeThrough(t, name, h.enroll(t, name, e), relay.Address(), relay, options...)
@@ -295,7 +295,7 @@ func TestNode(t *testing.T) {
 	h := startHub(t)
 	own := h.createWorkflow(t, "own", "sensor.read", "- tell: {call: notification.send, with: {subject: Sensor, body: read}}\n")
 	other := h.createWorkflow(t, "other", "sensor.read", setTask)
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}, Workflows: []string{own}})
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}, Workflows: []string{own}})
 	n.contacted(t)
 	actortest.Eventually(t, "the workflow is installed", func() bool {
 		page, err := mesh.Call(t.Context(), n.Conn(t, mesh.UserGateway), subjects.ListWorkflows, subjects.ListWorkflowsRequest{}, h.as)
@@ -358,7 +358,7 @@ func TestRevocationsReachTheEdge(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
 	own := h.createWorkflow(t, "own", "sensor.read", setTask)
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}, Workflows: []string{own}})
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}, Workflows: []string{own}})
 	n.contacted(t)
 	session := actortest.User()
 	as := mesh.As{Token: h.Token(t, h.user, actortest.WithSession(session))}
@@ -383,7 +383,7 @@ func TestRevocationsReachTheEdge(t *testing.T) {
 	actortest.Eventually(t, "the edge refuses a blocked account", func() bool { return start() != nil })
 	h.Block(t, h.user, false)
 	actortest.Eventually(t, "the edge takes the account again", func() bool { return start() == nil })
-	h.set(t, "box7", subjects.EdgeEnrolment{})
+	h.set(t, "box7", subjects.Enrolment{})
 	actortest.Eventually(t, "the edge refuses the user", func() bool { return reasonOf(start()) == subjects.ReasonEdgeNotEnrolled })
 }
 
@@ -391,7 +391,7 @@ func TestRevocationsReachTheEdge(t *testing.T) {
 func TestStolenEdge(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}})
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}})
 	n.contacted(t)
 	if err := embedded.Revoke(h.Dir, subjects.KindEdge, "box7"); err != nil {
 		t.Fatal(err)
@@ -412,7 +412,7 @@ func TestRestartWithoutHub(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
 	own := h.createWorkflow(t, "own", "sensor.read", setTask)
-	seed := h.enroll(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}, Workflows: []string{own}})
+	seed := h.enroll(t, "box7", subjects.Enrolment{Users: []string{h.user}, Workflows: []string{own}})
 	state := h.firstContact(t, "box7", seed)
 	relay := actortest.NewRelay(t, h.LeafAddress())
 	relay.Cut(true)

@@ -104,7 +104,7 @@ func (h *hub) wantDelivered(t testing.TB, count int) {
 func TestForwarderSurvivesCuts(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}})
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}})
 	n.contacted(t)
 	const each = 300
 	count := 0
@@ -151,7 +151,7 @@ func TestForwarderSurvivesCuts(t *testing.T) {
 func TestFullOutbox(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}}, func(o *edge.Options) { o.Config.OutboxMessages = 20 })
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}}, func(o *edge.Options) { o.Config.OutboxMessages = 20 })
 	n.contacted(t)
 	n.relay.Cut(true)
 	actortest.Eventually(t, "the edge is offline", func() bool { return !n.status(t).Linked })
@@ -183,7 +183,7 @@ func TestFullOutbox(t *testing.T) {
 func TestOutboxOutlivesRestarts(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}})
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}})
 	n.contacted(t)
 	n.keepMany(t, 0, 5)
 	h.wantDelivered(t, 5)
@@ -200,7 +200,7 @@ func TestOutboxOutlivesRestarts(t *testing.T) {
 func TestHubRestored(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}})
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}})
 	n.contacted(t)
 	n.keepMany(t, 0, 5)
 	h.wantDelivered(t, 5)

@@ -29,7 +29,7 @@ func TestLease(t *testing.T) {
 	h := startHub(t)
 	own := h.createWorkflow(t, "own", "sensor.read", setTask)
 	clock := &moved{}
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}, Workflows: []string{own}}, clock.apply)
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}, Workflows: []string{own}}, clock.apply)
 	n.contacted(t)
 	actortest.Eventually(t, "the workflow is installed", func() bool { return len(n.mustPublish(t, actortest.User(), "sensor.read").Started) == 1 })
 	n.relay.Cut(true)
@@ -66,7 +66,7 @@ func TestClockIsOff(t *testing.T) {
 	h := startHub(t)
 	clock, off := &moved{}, time.Hour
 	clock.wall.Store(int64(off))
-	n := h.startNode(t, "box7", subjects.EdgeEnrolment{Users: []string{h.user}}, clock.apply)
+	n := h.startNode(t, "box7", subjects.Enrolment{Users: []string{h.user}}, clock.apply)
 	n.contacted(t)
 	n.mustPublish(t, "e1", "x")
 	if skew := time.Duration(n.status(t).SkewMS) * time.Millisecond; (skew + off).Abs() > time.Minute {

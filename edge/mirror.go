@@ -25,7 +25,7 @@ type mirror struct {
 	auth, consent *mesh.Conn
 
 	mu        sync.Mutex
-	enrolment subjects.EdgeEnrolment
+	enrolment subjects.Enrolment
 	sections  map[string]Section
 	workflows []subjects.EdgeWorkflow
 	known     bool
@@ -62,7 +62,7 @@ func (m *mirror) section(name string) (Section, bool) {
 }
 
 // enrol replaces what the edge is enrolled for.
-func (m *mirror) enrol(e subjects.EdgeEnrolment) {
+func (m *mirror) enrol(e subjects.Enrolment) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.enrolment = e

@@ -24,10 +24,10 @@ type Status struct {
 	// LeaseLeftMS is for how long the edge may act without another contact, in milliseconds.
 	LeaseLeftMS int64 `json:"lease_left_ms"`
 	// SkewMS is the hub's clock less the edge's, as of the last contact, in milliseconds.
-	SkewMS    int64                  `json:"skew_ms"`
-	Outbox    subjects.EdgeOutbox    `json:"outbox"`
-	Enrolment subjects.EdgeEnrolment `json:"enrolment"`
-	Version   string                 `json:"version"`
+	SkewMS    int64                `json:"skew_ms"`
+	Outbox    subjects.OutboxState `json:"outbox"`
+	Enrolment subjects.Enrolment   `json:"enrolment"`
+	Version   string               `json:"version"`
 }
 
 // Status returns the present state.
@@ -36,7 +36,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	s := Status{
 		Name: n.options.Name, Hub: n.options.Hub, Linked: n.uplink.linked(), LeaseLeftMS: n.clock.left().Milliseconds(),
 		SkewMS: report.SkewMS, Version: n.options.Version, Enrolment: n.mirror.state(Grant{}).Enrolment,
-		Outbox: subjects.EdgeOutbox{Messages: report.OutboxMessages, Bytes: report.OutboxBytes, LagMS: report.LagMS, Refused: report.Refused},
+		Outbox: subjects.OutboxState{Messages: report.OutboxMessages, Bytes: report.OutboxBytes, LagMS: report.LagMS, Refused: report.Refused},
 	}
 	if at := n.AsOf(); !at.IsZero() {
 		s.AsOf = &at

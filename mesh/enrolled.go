@@ -29,7 +29,7 @@ type Enrolled struct {
 	// At is when the user was enrolled.
 	At time.Time `json:"enrolled_at"`
 	// Edge says what an edge node is enrolled for; nil for extensions, and for an edge node that is enrolled for nothing.
-	Edge *subjects.EdgeEnrolment `json:"edge,omitempty"`
+	Edge *subjects.Enrolment `json:"edge,omitempty"`
 }
 
 // MaxEnrolled bounds how many users can be enrolled: their list must fit into the metadata of a stream.
@@ -82,7 +82,7 @@ func (e Enrolled) Check() error {
 }
 
 // checkEdge reports what is wrong with an edge node's enrolment.
-func checkEdge(e subjects.EdgeEnrolment) error {
+func checkEdge(e subjects.Enrolment) error {
 	for what, ids := range map[string][]string{"users": e.Users, "workflows": e.Workflows} {
 		if len(ids) > subjects.MaxEdgeEntries {
 			return fmt.Errorf("an edge node is enrolled for at most %d %s, not %d", subjects.MaxEdgeEntries, what, len(ids))

@@ -13,8 +13,8 @@ const (
 	MaxEdgeEntries = 100
 )
 
-// EdgeEnrolment is what an edge node is enrolled for: it acts for these users only, and runs these workflows of theirs.
-type EdgeEnrolment struct {
+// Enrolment is what an edge node is enrolled for: it acts for these users only, and runs these workflows of theirs.
+type Enrolment struct {
 	Users     []string `json:"users,omitempty" maxItems:"100"`
 	Workflows []string `json:"workflows,omitempty" maxItems:"100"`
 }
@@ -35,8 +35,8 @@ type EdgeContact struct {
 	// Now is the hub's clock.
 	Now time.Time `json:"now"`
 	// LeaseMS is for how long the edge may act without another contact, in milliseconds from the moment at which it asked.
-	LeaseMS   int64         `json:"lease_ms"`
-	Enrolment EdgeEnrolment `json:"enrolment"`
+	LeaseMS   int64     `json:"lease_ms"`
+	Enrolment Enrolment `json:"enrolment"`
 	// Revisions has a text for each section of sync_edge that changes with the section.
 	Revisions map[string]string `json:"revisions"`
 }
@@ -175,21 +175,21 @@ var ProcessEdgeDelivery = subscribe(Subscription[EdgeDelivery]{
 
 // Edge is an edge node as administrators see it.
 type Edge struct {
-	Name       string        `json:"name"`
-	Enrolment  EdgeEnrolment `json:"enrolment"`
-	EnrolledAt time.Time     `json:"enrolled_at"`
-	Status     string        `json:"status" enum:"never_seen,connected,disconnected" doc:"connected: the last contact was within ten seconds."`
-	LastSeen   *time.Time    `json:"last_seen,omitempty" doc:"The last contact. What follows was reported then."`
-	LeaseUntil *time.Time    `json:"lease_until,omitempty" doc:"Until when the edge may act without another contact."`
-	Version    string        `json:"version,omitempty"`
-	Hub        string        `json:"hub,omitempty" doc:"The address of the hub that the edge dials."`
-	Outbox     EdgeOutbox    `json:"outbox"`
-	SkewMS     int64         `json:"skew_ms" doc:"The hub's clock less the edge's, in milliseconds."`
-	Received   int64         `json:"received" doc:"Messages of the outbox that the hub has stored."`
+	Name       string      `json:"name"`
+	Enrolment  Enrolment   `json:"enrolment"`
+	EnrolledAt time.Time   `json:"enrolled_at"`
+	Status     string      `json:"status" enum:"never_seen,connected,disconnected" doc:"connected: the last contact was within ten seconds."`
+	LastSeen   *time.Time  `json:"last_seen,omitempty" doc:"The last contact. What follows was reported then."`
+	LeaseUntil *time.Time  `json:"lease_until,omitempty" doc:"Until when the edge may act without another contact."`
+	Version    string      `json:"version,omitempty"`
+	Hub        string      `json:"hub,omitempty" doc:"The address of the hub that the edge dials."`
+	Outbox     OutboxState `json:"outbox"`
+	SkewMS     int64       `json:"skew_ms" doc:"The hub's clock less the edge's, in milliseconds."`
+	Received   int64       `json:"received" doc:"Messages of the outbox that the hub has stored."`
 }
 
-// EdgeOutbox describes the outbox of an edge node.
-type EdgeOutbox struct {
+// OutboxState describes the outbox of an edge node.
+type OutboxState struct {
 	Messages int64 `json:"messages"`
 	Bytes    int64 `json:"bytes"`
 	LagMS    int64 `json:"lag_ms" doc:"Age of the oldest message, in milliseconds."`

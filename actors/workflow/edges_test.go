@@ -16,7 +16,7 @@ import (
 )
 
 // edgeConn enrolls an edge node and connects as it over a leaf connection.
-func edgeConn(t *testing.T, m *actortest.Mesh, name string, e subjects.EdgeEnrolment) *mesh.Conn {
+func edgeConn(t *testing.T, m *actortest.Mesh, name string, e subjects.Enrolment) *mesh.Conn {
 	t.Helper()
 	_, seed, err := embedded.Enroll(m.Dir, subjects.KindEdge, name, time.Now())
 	if err != nil {
@@ -76,8 +76,8 @@ func TestEdges(t *testing.T) {
 	actortest.OnEach(t, func(t *testing.T, database actortest.Database) {
 		c := setup(t, database, actortest.WithLeaf(), actortest.Quiet())
 		created := call(t, c, subjects.CreateWorkflow, subjects.WorkflowDefinitionRequest{Definition: yaml(t, scheduled("on: {one: {with: {type: sensor.read}}}", "", "- note: {set: {seen: true}}\n"))})
-		box7 := edgeConn(t, c.mesh, "box7", subjects.EdgeEnrolment{Users: []string{c.user}, Workflows: []string{created.ID}})
-		box8 := edgeConn(t, c.mesh, "box8", subjects.EdgeEnrolment{Workflows: []string{created.ID}})
+		box7 := edgeConn(t, c.mesh, "box7", subjects.Enrolment{Users: []string{c.user}, Workflows: []string{created.ID}})
+		box8 := edgeConn(t, c.mesh, "box8", subjects.Enrolment{Workflows: []string{created.ID}})
 		var contact subjects.EdgeContact
 		actortest.Eventually(t, "the hub answers", func() (ok bool) {
 			var err error

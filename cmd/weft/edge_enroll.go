@@ -18,14 +18,14 @@ import (
 )
 
 // addEdgeFlags adds the flags that say what an edge node is enrolled for.
-func addEdgeFlags(cmd *cobra.Command, e *subjects.EdgeEnrolment) {
+func addEdgeFlags(cmd *cobra.Command, e *subjects.Enrolment) {
 	cmd.Flags().StringSliceVar(&e.Users, "users", nil, "ids of the users for whom the edge acts")
 	cmd.Flags().StringSliceVar(&e.Workflows, "workflows", nil, "ids of the workflows that run at the edge; their users must be among --users")
 }
 
 func edgeEnrollCommand() *cobra.Command {
 	var out string
-	var enrolment subjects.EdgeEnrolment
+	var enrolment subjects.Enrolment
 	cmd := &cobra.Command{
 		Use:   "enroll NAME",
 		Short: "Admit an edge node and write its credentials",
@@ -126,7 +126,7 @@ func firstContact(ctx context.Context, e *enrollment, c edge.Credentials) (_ *ed
 }
 
 func edgeSetCommand() *cobra.Command {
-	var enrolment subjects.EdgeEnrolment
+	var enrolment subjects.Enrolment
 	cmd := &cobra.Command{
 		Use:     "set NAME",
 		Short:   "Replace what an edge node is enrolled for",

@@ -69,7 +69,7 @@ func Enroll(dir, kind, name string, now time.Time) (user mesh.Enrolled, seed []b
 }
 
 // SetEdge replaces what an edge node is enrolled for. The error is ErrNotEnrolled if there is no such node.
-func SetEdge(dir, name string, enrolment subjects.EdgeEnrolment) error {
+func SetEdge(dir, name string, enrolment subjects.Enrolment) error {
 	return changeEnrolled(dir, func(list []mesh.Enrolled) ([]mesh.Enrolled, error) {
 		i := slices.IndexFunc(list, same(subjects.KindEdge, name))
 		if i < 0 {

@@ -70,20 +70,20 @@ func (h *Hub) users(ctx context.Context) ([]mesh.Enrolled, error) {
 }
 
 // Enrolment returns what an edge node is enrolled for. The error is CodeForbidden for one that is not enrolled, or not any more.
-func (h *Hub) Enrolment(ctx context.Context, name string) (subjects.EdgeEnrolment, error) {
+func (h *Hub) Enrolment(ctx context.Context, name string) (subjects.Enrolment, error) {
 	list, err := h.users(ctx)
 	if err != nil {
-		return subjects.EdgeEnrolment{}, err
+		return subjects.Enrolment{}, err
 	}
 	for _, user := range list {
 		if user.Kind == subjects.KindEdge && user.Name == name {
 			if user.Edge == nil {
-				return subjects.EdgeEnrolment{}, nil
+				return subjects.Enrolment{}, nil
 			}
 			return *user.Edge, nil
 		}
 	}
-	return subjects.EdgeEnrolment{}, &subjects.Error{
+	return subjects.Enrolment{}, &subjects.Error{
 		Code: subjects.CodeForbidden, Reason: subjects.ReasonEdgeNotEnrolled, Detail: "the edge node " + name + " is not enrolled",
 	}
 }
@@ -103,7 +103,7 @@ func (h *Hub) EdgeOf(ctx context.Context, userID, workflowID string) (string, er
 }
 
 // caller returns the calling edge node and what it is enrolled for.
-func (h *Hub) caller(ctx context.Context) (string, subjects.EdgeEnrolment, error) {
+func (h *Hub) caller(ctx context.Context) (string, subjects.Enrolment, error) {
 	name := actors.CallerFrom(ctx).Name
 	enrolment, err := h.Enrolment(ctx, name)
 	return name, enrolment, err
@@ -247,7 +247,7 @@ func (h *Hub) list(ctx context.Context, r subjects.ListEdgesRequest) (subjects.P
 func (h *Hub) resource(user mesh.Enrolled, row edgeRow, received int64) subjects.Edge {
 	edge := subjects.Edge{
 		Name: user.Name, EnrolledAt: user.At, Status: "never_seen", Version: row.Version, Hub: row.Hub, SkewMS: row.SkewMS, Received: received,
-		Outbox: subjects.EdgeOutbox{Messages: row.OutboxMessages, Bytes: row.OutboxBytes, LagMS: row.LagMS, Refused: row.Refused},
+		Outbox: subjects.OutboxState{Messages: row.OutboxMessages, Bytes: row.OutboxBytes, LagMS: row.LagMS, Refused: row.Refused},
 	}
 	if user.Edge != nil {
 		edge.Enrolment = *user.Edge

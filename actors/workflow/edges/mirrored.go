@@ -103,7 +103,7 @@ func (m *mirrored) user(ctx context.Context, id string) (*kv.Map[subjects.Consen
 }
 
 // section returns a section for an edge node, with the items in the order of their keys.
-func (h *Hub) section(ctx context.Context, name string, e subjects.EdgeEnrolment) (revision string, items []subjects.EdgeItem, err error) {
+func (h *Hub) section(ctx context.Context, name string, e subjects.Enrolment) (revision string, items []subjects.EdgeItem, err error) {
 	if name == subjects.EdgeWorkflows {
 		items, err = h.definitions(ctx, e)
 	} else {
@@ -124,7 +124,7 @@ func (h *Hub) section(ctx context.Context, name string, e subjects.EdgeEnrolment
 }
 
 // definitions returns the workflows of an edge node that belong to its users.
-func (h *Hub) definitions(ctx context.Context, e subjects.EdgeEnrolment) (items []subjects.EdgeItem, err error) {
+func (h *Hub) definitions(ctx context.Context, e subjects.Enrolment) (items []subjects.EdgeItem, err error) {
 	if len(e.Workflows) == 0 {
 		return nil, nil
 	}
@@ -144,7 +144,7 @@ func (h *Hub) definitions(ctx context.Context, e subjects.EdgeEnrolment) (items 
 }
 
 // items returns the entries of a bucket that an edge node mirrors. The buckets must be up to date.
-func (m *mirrored) items(ctx context.Context, name string, e subjects.EdgeEnrolment) (items []subjects.EdgeItem, err error) {
+func (m *mirrored) items(ctx context.Context, name string, e subjects.Enrolment) (items []subjects.EdgeItem, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.open(ctx); err != nil {
