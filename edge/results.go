@@ -62,8 +62,9 @@ func (n *Node) followResults(ctx context.Context) error {
 // keepResult keeps one event.
 func (n *Node) keepResult(ctx context.Context, message jetstream.Msg) error {
 	var event subjects.Envelope[json.RawMessage]
-	if err := json.Unmarshal(message.Data(), &event); err != nil || event.UserID == "" {
-		return nil // not of a user
+	err := json.Unmarshal(message.Data(), &event)
+	if err != nil || event.UserID == "" {
+		return nil //nolint:nilerr // the hub has no use for an event that is not of a user
 	}
 	kind := subjects.EdgeFinished
 	if message.Subject() == subjects.ExecutionsFailed.Subject {

@@ -1,6 +1,7 @@
 package actortest
 
 import (
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,7 @@ type Relay struct {
 // NewRelay starts a relay to an address, which ends with the test.
 func NewRelay(t testing.TB, to string) *Relay {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func (r *Relay) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.DialTimeout("tcp", r.to, time.Second)
+		server, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", r.to)
 		if err != nil || !r.add(client, server) {
 			_ = client.Close()
 			if err == nil {

@@ -6,7 +6,7 @@
 //   - the subjects weft.v1.workflow.…;
 //   - the tables workflows, workflow_versions, workflow_secrets, schedules, schedule_runs, correlations, correlated_events,
 //     cancelled_trees, refused_starts, failure_marks, approvals and extensions, through the engine executions, execution_histories,
-//     execution_limits and partitions, and through package edges edges and edge_outboxes;
+//     execution_limits and partitions, and through the package edges the tables edges and edge_outboxes;
 //   - the streams WORKFLOW_LOG and WORKFLOW_FEED;
 //   - the events that tell that executions have progressed or ended and that a run was refused.
 //

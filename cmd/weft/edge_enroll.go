@@ -44,8 +44,8 @@ func edgeEnrollCommand() *cobra.Command {
 			if _, err := os.Stat(file); err == nil {
 				return usageError{fmt.Errorf("%s exists already: name another file with --out", file)}
 			}
-			seed, applied := []byte(nil), error(nil)
-			err = e.change(cmd.Context(), func(dir string) (err error) {
+			var seed []byte
+			applied := e.change(cmd.Context(), func(dir string) (err error) {
 				if _, seed, err = embedded.Enroll(dir, subjects.KindEdge, args[0], time.Now()); err != nil {
 					return err
 				}
@@ -56,9 +56,8 @@ func edgeEnrollCommand() *cobra.Command {
 				return err
 			})
 			if seed == nil {
-				return err
+				return applied
 			}
-			applied = err
 			credentials := edge.Credentials{Name: args[0], Seed: string(seed), Issuer: e.config.Issuer, Audience: e.config.Audience}
 			if applied == nil {
 				credentials.First, err = firstContact(cmd.Context(), e, credentials)
@@ -66,7 +65,7 @@ func edgeEnrollCommand() *cobra.Command {
 					_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "The first contact failed, so the edge must reach the hub before it can act: %v\n", err)
 				}
 			}
-			data, err := json.MarshalIndent(credentials, "", "  ") //nolint:gosec // the file is for the secret
+			data, err := json.MarshalIndent(credentials, "", "  ")
 			if err != nil {
 				return fmt.Errorf("encoding the credentials: %w", err)
 			}

@@ -100,7 +100,8 @@ func printStatus(out io.Writer, s edge.Status) error {
 		state = "connected"
 	}
 	milliseconds := func(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
-	_, err := fmt.Fprintf(out, "%s, version %s\n  hub        %s, %s, last contact %s\n  lease      %s left\n  outbox     %d messages, %d bytes, the oldest %s old, %d refused\n"+
+	_, err := fmt.Fprintf(out, "%s, version %s\n  hub        %s, %s, last contact %s\n  lease      %s left\n"+
+		"  outbox     %d messages, %d bytes, the oldest %s old, %d refused\n"+
 		"  clock      the hub's less the edge's: %s\n  enrolled   %d users, %d workflows\n",
 		s.Name, s.Version, s.Hub, state, asOf, milliseconds(s.LeaseLeftMS).Round(time.Second), s.Outbox.Messages, s.Outbox.Bytes,
 		milliseconds(s.Outbox.LagMS).Round(time.Millisecond), s.Outbox.Refused, milliseconds(s.SkewMS), len(s.Enrolment.Users), len(s.Enrolment.Workflows))

@@ -117,7 +117,7 @@ func (h *Hub) section(ctx context.Context, name string, e subjects.Enrolment) (r
 	slices.SortFunc(items, func(a, b subjects.EdgeItem) int { return strings.Compare(a.Key, b.Key) })
 	sum := sha256.New()
 	for _, item := range items {
-		fmt.Fprintf(sum, "%d %s %d ", len(item.Key), item.Key, len(item.Value))
+		_, _ = fmt.Fprintf(sum, "%d %s %d ", len(item.Key), item.Key, len(item.Value))
 		sum.Write(item.Value)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:12]), items, nil
