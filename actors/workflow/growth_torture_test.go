@@ -68,14 +68,18 @@ func TestGrowth(t *testing.T) {
 					return err
 				}}
 			}
+			scanned := page("executions with an attribute that none has", subjects.ListExecutionsRequest{}, map[string]string{"customer": "c2"}, 0)
+			// Either the executions of the workflow or the faulted ones of the user are read until the page is full.
+			faulted := page("faulted executions of a workflow", subjects.ListExecutionsRequest{Status: "faulted", WorkflowID: actortest.FilledID(4)}, nil, 0)
+			scanned.Scans, faulted.Scans = true, true
 			return []actortest.Timed{
 				page("executions, first page", subjects.ListExecutionsRequest{}, nil, 0),
 				page("executions, deep page", subjects.ListExecutionsRequest{}, nil, n/2),
 				page("executions of a workflow, deep page", subjects.ListExecutionsRequest{WorkflowID: actortest.FilledID(4)}, nil, n/2),
 				page("faulted executions", subjects.ListExecutionsRequest{Status: "faulted"}, nil, 0),
 				page("running executions, deep page", subjects.ListExecutionsRequest{Status: "running"}, nil, n/2),
-				page("faulted executions of a workflow", subjects.ListExecutionsRequest{Status: "faulted", WorkflowID: actortest.FilledID(4)}, nil, 0),
-				page("executions with an attribute that none has", subjects.ListExecutionsRequest{}, map[string]string{"customer": "c2"}, 0),
+				faulted,
+				scanned,
 				{Name: "failures", Run: func(ctx context.Context) error {
 					_, err := failedExecutions(ctx, db.DB, failureQuery{userID: grownUser, status: subjects.FailureOpen, limit: 51})
 					return err
