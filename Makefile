@@ -115,6 +115,12 @@ torture: $(TOOLS)/gotestsum ## Run what is slow by nature: kill storms, statisti
 		WEFT_TORTURE_DURATION='$(DURATION)' \
 		scripts/postgres.sh with $(call gotest,torture,$$packages) -count=1 -p 1 -timeout 0 $(GOTESTFLAGS) $$flags
 
+.PHONY: torture-cluster
+torture-cluster: $(TOOLS)/gotestsum ## Kill, cut off and upgrade the parts of a cluster under load (DURATION=30s for each)
+	@mkdir -p $(REPORTS)
+	WEFT_TORTURE_DURATION='$(DURATION)' scripts/postgres.sh with $(call gotest,torture-cluster,./e2e) -count=1 -timeout 0 $(GOTESTFLAGS) \
+		-tags torture,cluster -run '^(TestCluster(Server|Process)Faults|TestClusterPartition|TestRollingUpgrade)$$'
+
 .PHONY: bench
 bench: ## Run the benchmarks, one package at a time (BENCH=regexp, PKG=./gateway)
 	WEFT_POSTGRES_FSYNC=on scripts/postgres.sh with go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m $(GOTESTFLAGS) $(PKG)

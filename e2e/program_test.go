@@ -17,6 +17,7 @@
 //	image_test.go              the container image (build tag conformance)
 //	monitoring_test.go         alerts, dashboards and metrics, judged by Prometheus (build tag conformance)
 //	torture_*_test.go          processes that are killed, paused and cut off, a full disk, generated requests, users who attack others (build tag torture)
+//	cluster_*_test.go          faults of a cluster and its upgrade (build tags torture and cluster)
 //	bench*_test.go             the figures of the README
 package e2e_test
 

@@ -63,6 +63,7 @@ func translate(doing string, err error) error {
 // classify returns the error of this package that err stands for; nil if none.
 func classify(err error) error {
 	var api *jetstream.APIError
+	var watch *nats.APIError // watches go through the older API of nats.go
 	switch {
 	case errors.Is(err, ErrConflict):
 		return ErrConflict
@@ -72,6 +73,8 @@ func classify(err error) error {
 		return ErrNoBucket
 	case errors.As(err, &api):
 		return classifyAPI(api)
+	case errors.As(err, &watch) && watch.Code >= http.StatusInternalServerError:
+		return ErrUnavailable
 	}
 	for _, unreachable := range unreachableErrors {
 		if errors.Is(err, unreachable) {

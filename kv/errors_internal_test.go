@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -20,5 +21,8 @@ func TestClassifyAPI(t *testing.T) {
 				t.Errorf("%+v is %v, want %v", api, got, want)
 			}
 		}
+	}
+	if got := classify(&nats.APIError{Code: 503, ErrorCode: 10008}); !errors.Is(got, ErrUnavailable) {
+		t.Errorf("an error of a watch is %v", got)
 	}
 }

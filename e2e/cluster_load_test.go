@@ -1,4 +1,4 @@
-//go:build torture
+//go:build torture && cluster
 
 package e2e_test
 
