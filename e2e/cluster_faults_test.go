@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/weftmesh/weft/actors/actortest"
+	"github.com/weftmesh/weft/subjects"
 )
 
 // Bounds of the time without an acknowledged request of one kind, which docs/cluster.md states.
@@ -327,4 +328,19 @@ func TestClusterPartition(t *testing.T) {
 		return func() { ip("link", "set", name, "up") }
 	})
 	f.end()
+}
+
+// actors returns the program that runs all actors.
+func (s *clusterSite) actors(name string) program {
+	return s.run(name, "--actors", strings.Join(subjects.Actors(), ","))
+}
+
+// openFolders lets other users enter a test's folder, where a server runs as another user.
+func openFolders(t testing.TB, dir string) {
+	t.Helper()
+	for ; strings.HasPrefix(dir, os.TempDir()) && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -3,13 +3,10 @@ package e2e_test
 import (
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/weftmesh/weft/subjects"
 )
 
 // clusterSite is weft on a cluster of three NATS servers with TLS and three replicas, with PostgreSQL.
@@ -76,11 +73,6 @@ func (s *clusterSite) command(args ...string) string {
 	return string(out)
 }
 
-// actors returns the program that runs all actors.
-func (s *clusterSite) actors(name string) program {
-	return s.run(name, "--actors", strings.Join(subjects.Actors(), ","))
-}
-
 // gateway returns the program of a gateway, on an address that it keeps when it is started again.
 func (s *clusterSite) gateway(name string) program {
 	return s.run(name, "--gateway", "--http", freePort(s.t))
@@ -98,14 +90,4 @@ func (s *clusterSite) launch(p program) *running {
 		s.t.FailNow()
 	}
 	return r
-}
-
-// openFolders lets other users enter a test's folder, where a server runs as another user.
-func openFolders(t testing.TB, dir string) {
-	t.Helper()
-	for ; strings.HasPrefix(dir, os.TempDir()) && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o711); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
