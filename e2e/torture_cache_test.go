@@ -31,13 +31,13 @@ func TestCachedProfilesAreLinearizable(t *testing.T) {
 	p := startProcesses(t, binary, "WEFT_GATEWAY_LIMITS_ENABLED=false")
 	type authProcess struct {
 		*running
-		proxy *tcpProxy
+		proxy *actortest.Relay
 	}
 	var auth []authProcess
 	for i := range 3 {
-		proxy := startTCPProxy(t, p.nats)
+		proxy := actortest.NewRelay(t, p.nats)
 		program := p.run(fmt.Sprint("auth-", i), "--actors", "auth")
-		program.env = append(slices.Clone(program.env), "WEFT_NATS_URL=nats://"+proxy.address)
+		program.env = append(slices.Clone(program.env), "WEFT_NATS_URL=nats://"+proxy.Address())
 		auth = append(auth, authProcess{p.launch(program), proxy})
 	}
 	p.launch(p.run("others", "--actors", "integration,workflow,consent,notification"))
@@ -98,9 +98,9 @@ func TestCachedProfilesAreLinearizable(t *testing.T) {
 			_ = victim.cmd.Process.Signal(syscall.SIGCONT)
 			freezes++
 		} else {
-			victim.proxy.cut()
+			victim.proxy.Cut(true)
 			<-pause
-			victim.proxy.restore()
+			victim.proxy.Cut(false)
 			cuts++
 		}
 		<-time.After(time.Duration(rand.IntN(1000)) * time.Millisecond) // between two faults

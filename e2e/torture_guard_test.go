@@ -16,6 +16,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/subjects"
 )
 
@@ -117,12 +118,12 @@ type guardTorture struct {
 type tortureEnforcer struct {
 	program program
 	running *running
-	proxy   *tcpProxy
+	proxy   *actortest.Relay
 }
 
 func (g *guardTorture) enforcer(name, actors string) *tortureEnforcer {
-	e := &tortureEnforcer{program: g.p.run(name, "--actors", actors), proxy: startTCPProxy(g.t, g.p.nats)}
-	e.program.env = append(slices.Clone(e.program.env), "WEFT_NATS_URL=nats://"+e.proxy.address)
+	e := &tortureEnforcer{program: g.p.run(name, "--actors", actors), proxy: actortest.NewRelay(g.t, g.p.nats)}
+	e.program.env = append(slices.Clone(e.program.env), "WEFT_NATS_URL=nats://"+e.proxy.Address())
 	e.running = g.p.launch(e.program)
 	return e
 }
@@ -207,9 +208,9 @@ func (g *guardTorture) fault(e *tortureEnforcer) {
 		<-time.After(pause)
 		_ = e.running.cmd.Process.Signal(syscall.SIGCONT)
 	case "cut":
-		e.proxy.cut()
+		e.proxy.Cut(true)
 		<-time.After(pause)
-		e.proxy.restore()
+		e.proxy.Cut(false)
 	case "kill":
 		e.running.kill()
 		e.running = g.p.launch(e.program)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/weftmesh/weft/actors/actortest"
 	"github.com/weftmesh/weft/actors/workflow/language"
 )
 
@@ -74,7 +75,7 @@ var crashpoints = []struct {
 // stormWorker is a workflow process that connects to NATS through a proxy of its own.
 type stormWorker struct {
 	*running
-	proxy *tcpProxy
+	proxy *actortest.Relay
 	// crash is the point at which the process crashes, or "".
 	crash string
 }
@@ -112,7 +113,7 @@ func newWorkflowStorm(t *testing.T) *workflowStorm {
 		crashed: map[string]int{}, records: t.TempDir(),
 	}
 	for i := range s.workers {
-		s.workers[i] = &stormWorker{proxy: startTCPProxy(t, p.nats)}
+		s.workers[i] = &stormWorker{proxy: actortest.NewRelay(t, p.nats)}
 		if err := s.launch(s.workers[i], false); err != nil {
 			t.Fatal(err)
 		}
@@ -162,9 +163,9 @@ func (s *workflowStorm) injectFaults(enough func() bool) {
 			s.pauses++
 			continue
 		case fault < 4:
-			w.proxy.cut()
+			w.proxy.Cut(true)
 			pause()
-			w.proxy.restore()
+			w.proxy.Cut(false)
 			s.cuts++
 			continue
 		case fault < 5:
@@ -204,7 +205,7 @@ func (s *workflowStorm) crashes() (n int) {
 // launch starts a worker. With crash, half of the workers get a random crash point.
 func (s *workflowStorm) launch(w *stormWorker, crash bool) error {
 	w.crash = ""
-	env := append(slices.Clone(s.worker.env), "WEFT_NATS_URL=nats://"+w.proxy.address, "WEFT_WORKFLOW_MAX_STEPS=60",
+	env := append(slices.Clone(s.worker.env), "WEFT_NATS_URL=nats://"+w.proxy.Address(), "WEFT_WORKFLOW_MAX_STEPS=60",
 		"WEFT_TORTURE_TIMERS="+filepath.Join(s.records, uuid.NewString()))
 	if crash && rand.IntN(2) == 0 {
 		point := crashpoints[rand.IntN(len(crashpoints))]

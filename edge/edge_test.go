@@ -117,11 +117,11 @@ type nodeOption func(*edge.Options)
 // enroll enrolls an edge node at the hub and returns its seed.
 func (h *hub) enroll(t testing.TB, name string, e subjects.Enrolment) []byte {
 	t.Helper()
-	_, seed, err := embedded.Enroll(h.Dir, subjects.KindEdge, name, time.Now())
+	_, seed, err := embedded.Enroll(h.Dir, mesh.Enrolled{Kind: subjects.KindEdge, Name: name, Edge: &e}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.set(t, name, e)
+	h.publishEnrolled(t)
 	return seed
 }
 

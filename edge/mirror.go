@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -187,10 +186,13 @@ func replace(ctx context.Context, conn *mesh.Conn, spec kv.Spec, items []subject
 	if err != nil {
 		return nil, 0, err
 	}
-	wanted := make(map[string]bool, len(items))
+	kept := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		kept[key] = true
+	}
 	for _, item := range items {
-		wanted[item.Key] = true
-		if slices.Contains(keys, item.Key) {
+		if kept[item.Key] {
+			delete(kept, item.Key)
 			entry, err := bucket.Get(ctx, item.Key)
 			if err == nil && string(entry.Value) == string(item.Value) {
 				continue
@@ -201,13 +203,11 @@ func replace(ctx context.Context, conn *mesh.Conn, spec kv.Spec, items []subject
 		}
 		changed = append(changed, item.Key)
 	}
-	for _, key := range keys {
-		if !wanted[key] {
-			if err := bucket.Delete(ctx, key); err != nil {
-				return changed, 0, err
-			}
-			changed, revision = append(changed, key), 0 // the revision of a deletion is not known: members read all
+	for key := range kept {
+		if err := bucket.Delete(ctx, key); err != nil {
+			return changed, 0, err
 		}
+		changed, revision = append(changed, key), 0 // the revision of a deletion is not known: members read all
 	}
 	return changed, revision, nil
 }
@@ -219,17 +219,10 @@ func (m *mirror) jwks() (subjects.JSONWebKeySet, bool) {
 	for _, item := range section.Items {
 		var key subjects.SigningKey
 		if json.Unmarshal(item.Value, &key) == nil && len(key.Public) == ed25519.PublicKeySize {
-			set.Keys = append(set.Keys, jwk(key))
+			set.Keys = append(set.Keys, key.JSONWebKey())
 		}
 	}
 	return set, ok
-}
-
-func jwk(key subjects.SigningKey) subjects.JSONWebKey {
-	return subjects.JSONWebKey{
-		KeyType: "OKP", Curve: "Ed25519", Algorithm: "EdDSA", Use: "sig", KeyID: key.KeyID,
-		X: base64.RawURLEncoding.EncodeToString(key.Public),
-	}
 }
 
 // consentState returns the mirrored state of a user's consent to a scope.

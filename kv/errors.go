@@ -63,7 +63,6 @@ func translate(doing string, err error) error {
 // classify returns the error of this package that err stands for; nil if none.
 func classify(err error) error {
 	var api *jetstream.APIError
-	var watch *nats.APIError // watches go through the older API of nats.go
 	switch {
 	case errors.Is(err, ErrConflict):
 		return ErrConflict
@@ -71,10 +70,11 @@ func classify(err error) error {
 		return ErrNotFound
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrBucketNotFound):
 		return ErrNoBucket
-	case errors.As(err, &api):
-		return classifyAPI(api)
-	case errors.As(err, &watch) && watch.Code >= http.StatusInternalServerError:
+	case IsServerFault(err):
 		return ErrUnavailable
+	case errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant):
+		return ErrConflict
 	}
 	for _, unreachable := range unreachableErrors {
 		if errors.Is(err, unreachable) {
@@ -84,13 +84,11 @@ func classify(err error) error {
 	return nil
 }
 
-func classifyAPI(api *jetstream.APIError) error {
-	switch {
-	case api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence,
-		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant:
-		return ErrConflict
-	case api.Code >= http.StatusInternalServerError: // such as a server that has just lost the lead of the stream (10009)
-		return ErrUnavailable
-	}
-	return nil
+// IsServerFault reports whether an error is one of JetStream itself and not of the request: a server that has just lost the lead of a stream
+// (10009), or one without a leader (10008).
+func IsServerFault(err error) bool {
+	var api *jetstream.APIError
+	var older *nats.APIError // of watches, which go through the older API of nats.go
+	return errors.As(err, &api) && api.Code >= http.StatusInternalServerError ||
+		errors.As(err, &older) && older.Code >= http.StatusInternalServerError || errors.Is(err, jetstream.ErrNoStreamResponse)
 }

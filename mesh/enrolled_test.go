@@ -18,7 +18,7 @@ import (
 // enroll enrolls a user at the mesh's running server and returns a connection of it.
 func enroll(t *testing.T, m *actortest.Mesh, kind, name string) (mesh.Enrolled, *mesh.Conn) {
 	t.Helper()
-	user, seed, err := embedded.Enroll(m.Dir, kind, name, time.Now())
+	user, seed, err := embedded.Enroll(m.Dir, mesh.Enrolled{Kind: kind, Name: name}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestRevokedUsersAreDisconnected(t *testing.T) {
 	m := actortest.Start(t, actortest.Quiet())
 	_, kept := enroll(t, m, subjects.KindExtension, "kept")
 	user, conn := enroll(t, m, subjects.KindExtension, "gone")
-	if _, _, err := embedded.Enroll(m.Dir, user.Kind, user.Name, time.Now()); !errors.Is(err, embedded.ErrEnrolled) {
+	if _, _, err := embedded.Enroll(m.Dir, user, time.Now()); !errors.Is(err, embedded.ErrEnrolled) {
 		t.Errorf("enrolling again: %v", err)
 	}
 	if err := embedded.Revoke(m.Dir, user.Kind, user.Name); err != nil {
@@ -125,14 +125,14 @@ func TestEnrolledNames(t *testing.T) {
 	t.Parallel()
 	m := actortest.Start(t, actortest.Quiet())
 	for _, name := range []string{"", "A", "a.b", "a b", "*", ">", "1a", "-a", "auth", "gateway", "a_b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "ä", "../x"} {
-		if _, _, err := embedded.Enroll(m.Dir, subjects.KindExtension, name, time.Now()); err == nil {
+		if _, _, err := embedded.Enroll(m.Dir, mesh.Enrolled{Kind: subjects.KindExtension, Name: name}, time.Now()); err == nil {
 			t.Errorf("the name %q is accepted", name)
 		}
 	}
-	if _, _, err := embedded.Enroll(m.Dir, "service", "a", time.Now()); err == nil {
+	if _, _, err := embedded.Enroll(m.Dir, mesh.Enrolled{Kind: "service", Name: "a"}, time.Now()); err == nil {
 		t.Error("an unknown kind is accepted")
 	}
-	if _, _, err := embedded.Enroll(t.TempDir(), subjects.KindEdge, "a", time.Now()); err == nil {
+	if _, _, err := embedded.Enroll(t.TempDir(), mesh.Enrolled{Kind: subjects.KindEdge, Name: "a"}, time.Now()); err == nil {
 		t.Error("a folder without a server is accepted")
 	}
 }
@@ -144,7 +144,7 @@ func TestEnrolledUsersArePublished(t *testing.T) {
 	if err != nil || len(users) != 0 {
 		t.Fatalf("%v, %v are enrolled", users, err)
 	}
-	want, _, err := embedded.Enroll(m.Dir, subjects.KindEdge, "box7", time.Now())
+	want, _, err := embedded.Enroll(m.Dir, mesh.Enrolled{Kind: subjects.KindEdge, Name: "box7"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

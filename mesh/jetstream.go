@@ -166,10 +166,15 @@ func request(ctx context.Context, conn *nats.Conn, subject string, body []byte) 
 	if err != nil {
 		return err
 	}
+	return answerError(reply.Data)
+}
+
+// answerError returns the error that an answer of JetStream's API has, if any.
+func answerError(data []byte) error {
 	var answer struct {
 		Error *jetstream.APIError `json:"error"`
 	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+	if err := json.Unmarshal(data, &answer); err != nil {
 		return fmt.Errorf("decoding an answer of JetStream: %w", err)
 	}
 	if answer.Error != nil {

@@ -15,7 +15,7 @@ import (
 // startEdge enrolls an edge node at the hub and runs its server. The connection is that to the account of the hub.
 func startEdge(t *testing.T, hub *actortest.Mesh, name string) (*embedded.Server, *mesh.Conn) {
 	t.Helper()
-	user, seed, err := embedded.Enroll(hub.Dir, subjects.KindEdge, name, time.Now())
+	user, seed, err := embedded.Enroll(hub.Dir, mesh.Enrolled{Kind: subjects.KindEdge, Name: name}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

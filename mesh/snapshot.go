@@ -167,16 +167,7 @@ func (c *Conn) sendChunk(ctx context.Context, subject string, chunk []byte) erro
 	if err != nil || len(bytes.TrimSpace(reply.Data)) == 0 {
 		return err
 	}
-	var answer struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return fmt.Errorf("decoding an answer of JetStream: %w", err)
-	}
-	if answer.Error != nil {
-		return answer.Error
-	}
-	return nil
+	return answerError(reply.Data)
 }
 
 // ask makes a request to JetStream's API and decodes the answer.

@@ -1,6 +1,9 @@
 package subjects
 
-import "time"
+import (
+	"encoding/base64"
+	"time"
+)
 
 // RefreshTokenRequest carries a refresh token.
 type RefreshTokenRequest struct {
@@ -121,6 +124,13 @@ type SigningKey struct {
 	KeyID  string `json:"kid"`
 	Public []byte `json:"public" doc:"The 32 bytes of an Ed25519 public key."`
 	Status string `json:"status" enum:"next,current,retired"`
+}
+
+// JSONWebKey returns the key as a JSON Web Key (RFC 8037 §2).
+func (k SigningKey) JSONWebKey() JSONWebKey {
+	return JSONWebKey{
+		KeyType: "OKP", Curve: "Ed25519", X: base64.RawURLEncoding.EncodeToString(k.Public), KeyID: k.KeyID, Use: "sig", Algorithm: "EdDSA",
+	}
 }
 
 // EverySession is the key in the bucket auth_revoked that revokes every session: access tokens issued up to RevokedAt are

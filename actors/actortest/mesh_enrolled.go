@@ -15,7 +15,7 @@ import (
 // user, which the end of the test closes.
 func (m *Mesh) Enroll(t testing.TB, kind, name string) (connect func() *nats.Conn) {
 	t.Helper()
-	user, seed, err := embedded.Enroll(m.Dir, kind, name, time.Now())
+	user, seed, err := embedded.Enroll(m.Dir, mesh.Enrolled{Kind: kind, Name: name}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

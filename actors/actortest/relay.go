@@ -74,10 +74,13 @@ func (r *Relay) accept() {
 func (r *Relay) add(conns ...net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.cut {
+		return false
+	}
 	for _, conn := range conns {
 		r.conns[conn] = true
 	}
-	return !r.cut
+	return true
 }
 
 func (r *Relay) copy(to, from net.Conn, muted *atomic.Bool) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"sync"
@@ -70,10 +69,7 @@ func (k *keyring) jwks() subjects.JSONWebKeySet {
 	defer k.mu.RUnlock()
 	set := subjects.JSONWebKeySet{Keys: make([]subjects.JSONWebKey, 0, len(k.public))}
 	for _, key := range k.public {
-		set.Keys = append(set.Keys, subjects.JSONWebKey{
-			KeyType: "OKP", Curve: "Ed25519", X: base64.RawURLEncoding.EncodeToString(key.Public), KeyID: key.KeyID,
-			Use: "sig", Algorithm: "EdDSA",
-		})
+		set.Keys = append(set.Keys, key.JSONWebKey())
 	}
 	return set
 }

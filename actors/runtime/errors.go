@@ -3,9 +3,6 @@ package runtime
 import (
 	"context"
 	"errors"
-	"net/http"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weftmesh/weft/actors/database"
 	"github.com/weftmesh/weft/kv"
@@ -20,10 +17,8 @@ func classify(ctx context.Context, err error) error {
 		return err
 	}
 	err = database.Classify(err)
-	var api *jetstream.APIError
-	isJetStream := errors.As(err, &api) && api.Code >= http.StatusInternalServerError || errors.Is(err, jetstream.ErrNoStreamResponse)
 	switch {
-	case ctx.Err() == nil && (isJetStream || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, database.ErrUnavailable)):
+	case ctx.Err() == nil && (kv.IsServerFault(err) || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, database.ErrUnavailable)):
 		return &subjects.Error{
 			Code: subjects.CodeUnavailable, Detail: "a store cannot be reached at present", RetryAfter: subjects.RetrySoon, Cause: err,
 		}

@@ -35,16 +35,8 @@ func readKeyset(path string) (*keyset.Handle, fs.FileInfo, error) {
 	return handle, info, nil
 }
 
-// Create creates a keyset file with a new key, unless it exists.
-func Create(path string) error {
-	if err := createKeyset(path); err != nil {
-		return fmt.Errorf("creating keyset %s: %w", path, err)
-	}
-	return nil
-}
-
-// createKeyset creates a keyset with a new key at path, complete and synced. If another process creates one first, that one is kept.
-func createKeyset(path string) error {
+// CreateKeyset creates a keyset with a new key at path, complete and synced. One that exists, or that another process creates first, is kept.
+func CreateKeyset(path string) error {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ type sealerKeys struct {
 // the same file. If the file is lost, sealed values cannot be opened again.
 func Open(path string) (*Sealer, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := createKeyset(path); err != nil {
+		if err := CreateKeyset(path); err != nil {
 			return nil, fmt.Errorf("creating keyset: %w", err)
 		}
 	}

@@ -18,11 +18,8 @@ import (
 // edgeConn enrolls an edge node and connects as it over a leaf connection.
 func edgeConn(t *testing.T, m *actortest.Mesh, name string, e subjects.Enrolment) *mesh.Conn {
 	t.Helper()
-	_, seed, err := embedded.Enroll(m.Dir, subjects.KindEdge, name, time.Now())
+	_, seed, err := embedded.Enroll(m.Dir, mesh.Enrolled{Kind: subjects.KindEdge, Name: name, Edge: &e}, time.Now())
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := embedded.SetEdge(m.Dir, name, e); err != nil {
 		t.Fatal(err)
 	}
 	publishEnrolled(t, m)

@@ -55,7 +55,10 @@ func edgeCommand() *cobra.Command {
 	cmd.Flags().String("http", "", "address of the gateway (default 127.0.0.1:8080); port 0 picks a free port")
 	cmd.Flags().String("nats", "", "address of the edge's NATS server (default 127.0.0.1:4222); port 0 picks a free port")
 	addJSONFlag(cmd, &asJSON)
-	cmd.AddCommand(edgeEnrollCommand(), edgeSetCommand(), enrolledListCommand(subjects.KindEdge, "edge nodes"), edgeRevokeCommand(), edgeStatusCommand())
+	cmd.AddCommand(edgeEnrollCommand(), edgeSetCommand(), enrolledListCommand(subjects.KindEdge, "edge nodes"),
+		enrolledRevokeCommand(subjects.KindEdge, "Remove an edge node; the server disconnects it",
+			"Removes an edge node. The hub closes its connection and refuses its outbox within seconds. A node that is not connected may act for its "+
+				"users until its lease has expired.", "box7"), edgeStatusCommand())
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/edge"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/embedded"
@@ -44,17 +45,7 @@ func edgeEnrollCommand() *cobra.Command {
 			if _, err := os.Stat(file); err == nil {
 				return usageError{fmt.Errorf("%s exists already: name another file with --out", file)}
 			}
-			var seed []byte
-			applied := e.change(cmd.Context(), func(dir string) (err error) {
-				if _, seed, err = embedded.Enroll(dir, subjects.KindEdge, args[0], time.Now()); err != nil {
-					return err
-				}
-				if err = embedded.SetEdge(dir, args[0], enrolment); err != nil {
-					_ = embedded.Revoke(dir, subjects.KindEdge, args[0])
-					seed = nil
-				}
-				return err
-			})
+			_, seed, applied := e.enroll(cmd.Context(), mesh.Enrolled{Kind: subjects.KindEdge, Name: args[0], Edge: &enrolment})
 			if seed == nil {
 				return applied
 			}
@@ -116,10 +107,8 @@ func firstContact(ctx context.Context, e *enrollment, c edge.Credentials) (_ *ed
 		if err == nil || ctx.Err() != nil {
 			return state, err
 		}
-		select { // the server takes a moment to admit the node
-		case <-ctx.Done():
+		if wait.Sleep(ctx, admitPoll) != nil { // the server takes a moment to admit the node
 			return nil, err
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
@@ -147,31 +136,6 @@ func edgeSetCommand() *cobra.Command {
 		},
 	}
 	addEdgeFlags(cmd, &enrolment)
-	addServerFlags(cmd)
-	return cmd
-}
-
-func edgeRevokeCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "revoke NAME",
-		Short: "Remove an edge node; the server disconnects it",
-		Long: "Removes an edge node. The hub closes its connection and refuses its outbox within seconds. A node that is not connected may act for its " +
-			"users until its lease has expired.",
-		Example: "  weft edge revoke box7",
-		Args:    oneArgument("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := newEnrollment(cmd)
-			if err != nil {
-				return err
-			}
-			defer e.close()
-			if err := e.revoke(cmd.Context(), subjects.KindEdge, args[0]); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(e.out, "Revoked %s.\n", args[0])
-			return err
-		},
-	}
 	addServerFlags(cmd)
 	return cmd
 }

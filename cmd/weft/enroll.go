@@ -83,13 +83,13 @@ func keysOf(dir string) string {
 	return own
 }
 
-// enroll enrolls a user at all servers and returns its nkey seed.
-func (e *enrollment) enroll(ctx context.Context, kind, name string) (mesh.Enrolled, []byte, error) {
-	user, seed, err := embedded.Enroll(e.dirs[0], kind, name, time.Now())
-	if err != nil {
-		return user, nil, err
-	}
-	return user, seed, e.apply(ctx)
+// enroll enrolls a user at all servers and returns it with its nkey seed, which is nil if the user was not enrolled.
+func (e *enrollment) enroll(ctx context.Context, user mesh.Enrolled) (_ mesh.Enrolled, seed []byte, err error) {
+	err = e.change(ctx, func(dir string) (err error) {
+		user, seed, err = embedded.Enroll(dir, user, time.Now())
+		return err
+	})
+	return user, seed, err
 }
 
 // awaitAdmitted returns when the server admits a user that was enrolled, or at once if no server runs.
@@ -101,7 +101,7 @@ func (e *enrollment) awaitAdmitted(ctx context.Context, user mesh.Enrolled, seed
 	ctx, cancel := context.WithTimeout(ctx, reloadWithin)
 	defer cancel()
 	for {
-		conn, err := nats.Connect(e.natsURL, nats.Nkey(user.Key, key.Sign), nats.Timeout(reachWithin), nats.NoReconnect())
+		conn, err := e.dial(nats.Nkey(user.Key, key.Sign), nats.NoReconnect())
 		if err == nil {
 			conn.Close()
 			return nil
@@ -118,14 +118,6 @@ func (e *enrollment) awaitAdmitted(ctx context.Context, user mesh.Enrolled, seed
 // change calls f for the first server's folder and then makes the change known.
 func (e *enrollment) change(ctx context.Context, f func(dir string) error) error {
 	if err := f(e.dirs[0]); err != nil {
-		return err
-	}
-	return e.apply(ctx)
-}
-
-// revoke removes a user from all servers, which disconnect it.
-func (e *enrollment) revoke(ctx context.Context, kind, name string) error {
-	if err := embedded.Revoke(e.dirs[0], kind, name); err != nil {
 		return err
 	}
 	return e.apply(ctx)
@@ -186,8 +178,13 @@ func (p *process) connectSystem() (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := append(natsTLS(p.config.NATS.TLS, p.keys).Options(), option, nats.Timeout(reachWithin))
-	return nats.Connect(p.natsURL, options...)
+	return p.dial(option)
+}
+
+// dial connects to the servers with the TLS settings.
+func (p *process) dial(options ...nats.Option) (*nats.Conn, error) {
+	options = append(options, nats.Timeout(reachWithin))
+	return nats.Connect(p.natsURL, append(options, natsTLS(p.config.NATS.TLS, p.keys).Options()...)...)
 }
 
 // reloadServers makes every server that answers within a second reload its configuration.

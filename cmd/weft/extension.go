@@ -16,7 +16,10 @@ import (
 
 func extensionCommand() *cobra.Command {
 	return groupCommand("extension", "Admit services of your own, whose endpoints are functions of workflows",
-		extensionEnrollCommand(), enrolledListCommand(subjects.KindExtension, "extensions"), extensionRevokeCommand())
+		extensionEnrollCommand(), enrolledListCommand(subjects.KindExtension, "extensions"),
+		enrolledRevokeCommand(subjects.KindExtension, "Remove an extension; the server disconnects it",
+			"Removes the NATS user of an extension. A running server disconnects it at once; calls in progress fail. The name can be enrolled "+
+				"again, with another key.", "acme"))
 }
 
 func extensionEnrollCommand() *cobra.Command {
@@ -42,7 +45,7 @@ func extensionEnrollCommand() *cobra.Command {
 			if _, err := os.Stat(file); err == nil {
 				return usageError{fmt.Errorf("%s exists already: name another file with --out", file)}
 			}
-			user, seed, err := e.enroll(cmd.Context(), subjects.KindExtension, args[0])
+			user, seed, err := e.enroll(cmd.Context(), mesh.Enrolled{Kind: subjects.KindExtension, Name: args[0]})
 			if seed == nil {
 				return err
 			}
@@ -65,21 +68,17 @@ func extensionEnrollCommand() *cobra.Command {
 	return cmd
 }
 
-func extensionRevokeCommand() *cobra.Command {
+// enrolledRevokeCommand removes an enrolled user of a kind. long is its description, example a name.
+func enrolledRevokeCommand(kind, short, long, example string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "revoke NAME",
-		Short: "Remove an extension; the server disconnects it",
-		Long: "Removes the NATS user of an extension. A running server disconnects it at once; calls in progress fail. The name can be enrolled " +
-			"again, with another key.",
-		Example: "  weft extension revoke acme",
-		Args:    oneArgument("NAME"),
+		Use: "revoke NAME", Short: short, Long: long, Example: "  weft " + kind + " revoke " + example, Args: oneArgument("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := newEnrollment(cmd)
 			if err != nil {
 				return err
 			}
 			defer e.close()
-			if err := e.revoke(cmd.Context(), subjects.KindExtension, args[0]); err != nil {
+			if err := e.change(cmd.Context(), func(dir string) error { return embedded.Revoke(dir, kind, args[0]) }); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(e.out, "Revoked %s.\n", args[0])

@@ -88,7 +88,7 @@ func (s clusterSecrets) create(ctx context.Context, client *clusterClient, out i
 	if !found {
 		for _, actor := range subjects.Actors() {
 			file := filepath.Join(dir, actor+".keyset.json")
-			if err := seal.Create(file); err != nil {
+			if err := seal.CreateKeyset(file); err != nil {
 				return fmt.Errorf("creating the keyset of %s: %w", actor, err)
 			}
 			if data[filepath.Base(file)], err = os.ReadFile(filepath.Clean(file)); err != nil {

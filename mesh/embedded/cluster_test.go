@@ -128,7 +128,7 @@ func TestInitCluster(t *testing.T) {
 			t.Errorf("%s has users' keys", m.Name)
 		}
 	}
-	if _, _, err := embedded.Enroll(filepath.Join(dir, "b"), subjects.KindExtension, "billing", now); err != nil {
+	if _, _, err := embedded.Enroll(filepath.Join(dir, "b"), mesh.Enrolled{Kind: subjects.KindExtension, Name: "billing"}, now); err != nil {
 		t.Fatal(err)
 	}
 	before := map[string]string{}

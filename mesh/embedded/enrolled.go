@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,9 +36,10 @@ func LoadEnrolled(dir string) ([]mesh.Enrolled, error) {
 	return mesh.ParseEnrolled(data)
 }
 
-// Enroll adds a NATS user to a server's folder and returns its nkey seed, which is stored nowhere else. A server that Start runs from the
-// folder admits the user within seconds; another one after it has reloaded its configuration. The error is ErrEnrolled if the name is taken.
-func Enroll(dir, kind, name string, now time.Time) (user mesh.Enrolled, seed []byte, err error) {
+// Enroll adds a NATS user with a new key to a server's folder and returns it with the key's seed, which is stored nowhere else. A server that
+// Start runs from the folder admits the user within seconds; another one after it has reloaded its configuration. The error is ErrEnrolled if
+// the name is taken.
+func Enroll(dir string, user mesh.Enrolled, now time.Time) (_ mesh.Enrolled, seed []byte, err error) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
 		return user, nil, fmt.Errorf("creating a key: %w", err)
@@ -49,7 +51,7 @@ func Enroll(dir, kind, name string, now time.Time) (user mesh.Enrolled, seed []b
 	if err != nil {
 		return user, nil, fmt.Errorf("creating a key: %w", err)
 	}
-	user = mesh.Enrolled{Kind: kind, Name: name, Key: public, At: now.UTC().Truncate(time.Second)}
+	user.Key, user.At = public, now.UTC().Truncate(time.Second)
 	if err := user.Check(); err != nil {
 		return user, nil, err
 	}
@@ -57,8 +59,8 @@ func Enroll(dir, kind, name string, now time.Time) (user mesh.Enrolled, seed []b
 		if len(list) >= mesh.MaxEnrolled {
 			return nil, fmt.Errorf("%d extensions and edge nodes are enrolled, which is the most", len(list))
 		}
-		if slices.ContainsFunc(list, same(kind, name)) {
-			return nil, fmt.Errorf("the %s %s %w", kind, name, ErrEnrolled)
+		if slices.ContainsFunc(list, same(user.Kind, user.Name)) {
+			return nil, fmt.Errorf("the %s %s %w", user.Kind, user.Name, ErrEnrolled)
 		}
 		return append(list, user), nil
 	})
@@ -133,7 +135,12 @@ func writeConf(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := write(filepath.Join(dir, confFile), []byte(mesh.RenderConf(list...)), 0o644); err != nil {
+	path, conf := filepath.Join(dir, confFile), []byte(mesh.RenderConf(list...))
+	// A server reloads a file that is replaced, and then drops the answers of requests under way.
+	if present, err := os.ReadFile(path); err == nil && bytes.Equal(present, conf) {
+		return nil
+	}
+	if err := write(path, conf, 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", confFile, err)
 	}
 	return nil

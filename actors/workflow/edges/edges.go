@@ -115,10 +115,12 @@ func (h *Hub) contact(ctx context.Context, r subjects.ContactEdgeRequest) (subje
 		return subjects.EdgeContact{}, err
 	}
 	revisions := map[string]string{}
-	for _, section := range subjects.EdgeSections() {
-		if revisions[section], _, err = h.section(ctx, section, enrolment); err != nil {
+	for _, kind := range subjects.EdgeSections() {
+		s, err := h.section(ctx, kind, enrolment)
+		if err != nil {
 			return subjects.EdgeContact{}, err
 		}
+		revisions[kind] = s.revision
 	}
 	now := h.Now()
 	row := edgeRow{
@@ -140,13 +142,13 @@ func (h *Hub) sync(ctx context.Context, r subjects.SyncEdgeRequest) (subjects.Ed
 	if err != nil {
 		return subjects.EdgeSection{}, err
 	}
-	page := subjects.EdgeSection{Items: []subjects.EdgeItem{}}
-	var items []subjects.EdgeItem
-	if page.Revision, items, err = h.section(ctx, r.Section, enrolment); err != nil {
-		return page, err
+	s, err := h.section(ctx, r.Section, enrolment)
+	if err != nil {
+		return subjects.EdgeSection{}, err
 	}
+	page := subjects.EdgeSection{Revision: s.revision, Items: []subjects.EdgeItem{}}
 	size := 0
-	for _, item := range items {
+	for _, item := range s.items {
 		if item.Key <= r.After {
 			continue
 		}

@@ -30,6 +30,29 @@ type mirrored struct {
 	consents *kv.Bucket[subjects.ConsentState]
 	users    map[string]*watchedUser
 	clock    uint64
+	// shared are the sections that all edge nodes have in common, as they were at a revision of the bucket.
+	shared map[string]sharedSection
+}
+
+// section is what an edge node mirrors of one kind. items are in the order of their keys, and revision identifies them.
+type section struct {
+	revision string
+	items    []subjects.EdgeItem
+}
+
+type sharedSection struct {
+	section
+	at uint64
+}
+
+func newSection(items []subjects.EdgeItem) section {
+	slices.SortFunc(items, func(a, b subjects.EdgeItem) int { return strings.Compare(a.Key, b.Key) })
+	sum := sha256.New()
+	for _, item := range items {
+		_, _ = fmt.Fprintf(sum, "%d %s %d ", len(item.Key), item.Key, len(item.Value))
+		sum.Write(item.Value)
+	}
+	return section{hex.EncodeToString(sum.Sum(nil)[:12]), items}
 }
 
 // watchedUser has the consents of a user. used orders the users by need.
@@ -61,7 +84,7 @@ func (m *mirrored) open(ctx context.Context) (err error) {
 	if m.consents, err = kv.Open[subjects.ConsentState](ctx, m.conn.JS, kv.ConsentState); err != nil {
 		return fmt.Errorf("opening the bucket of consent states: %w", err)
 	}
-	m.users = map[string]*watchedUser{}
+	m.users, m.shared = map[string]*watchedUser{}, map[string]sharedSection{}
 	return nil
 }
 
@@ -102,25 +125,21 @@ func (m *mirrored) user(ctx context.Context, id string) (*kv.Map[subjects.Consen
 	return states, nil
 }
 
-// section returns a section for an edge node, with the items in the order of their keys.
-func (h *Hub) section(ctx context.Context, name string, e subjects.Enrolment) (revision string, items []subjects.EdgeItem, err error) {
+// section returns a section for an edge node.
+func (h *Hub) section(ctx context.Context, name string, e subjects.Enrolment) (s section, err error) {
 	if name == subjects.EdgeWorkflows {
+		var items []subjects.EdgeItem
 		items, err = h.definitions(ctx, e)
+		s = newSection(items)
 	} else {
-		items, err = h.mirrored.items(ctx, name, e)
+		s, err = h.mirrored.section(ctx, name, e)
 	}
 	if err != nil {
-		return "", nil, &subjects.Error{
+		return section{}, &subjects.Error{
 			Code: subjects.CodeUnavailable, Detail: "what edge nodes mirror cannot be read at present", RetryAfter: subjects.RetrySoon, Cause: err,
 		}
 	}
-	slices.SortFunc(items, func(a, b subjects.EdgeItem) int { return strings.Compare(a.Key, b.Key) })
-	sum := sha256.New()
-	for _, item := range items {
-		_, _ = fmt.Fprintf(sum, "%d %s %d ", len(item.Key), item.Key, len(item.Value))
-		sum.Write(item.Value)
-	}
-	return hex.EncodeToString(sum.Sum(nil)[:12]), items, nil
+	return s, nil
 }
 
 // definitions returns the workflows of an edge node that belong to its users.
@@ -143,18 +162,42 @@ func (h *Hub) definitions(ctx context.Context, e subjects.Enrolment) (items []su
 	return items, nil
 }
 
-// items returns the entries of a bucket that an edge node mirrors. The buckets must be up to date.
-func (m *mirrored) items(ctx context.Context, name string, e subjects.Enrolment) (items []subjects.EdgeItem, err error) {
+// section returns the entries of a bucket that an edge node mirrors. The buckets must be up to date.
+func (m *mirrored) section(ctx context.Context, name string, e subjects.Enrolment) (section, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.open(ctx); err != nil {
-		return nil, err
+		return section{}, err
 	}
 	switch name {
 	case subjects.EdgeKeys:
-		return collect(m.keys, nil)
+		return inCommon(m, name, m.keys)
 	case subjects.EdgeRevoked:
-		return collect(m.revoked, nil)
+		return inCommon(m, name, m.revoked)
+	}
+	items, err := m.items(ctx, name, e)
+	return newSection(items), err
+}
+
+// inCommon returns a section that is the same for all edge nodes, which contact the hub every few seconds: it is encoded anew only after a
+// change of the bucket. An entry that has expired stays until then. The caller holds mu.
+func inCommon[T any](m *mirrored, name string, from *kv.Map[T]) (section, error) {
+	at := from.Revision() // before the entries, which may be newer
+	if known, ok := m.shared[name]; ok && known.at == at && from.Fresh() {
+		return known.section, nil
+	}
+	items, err := collect(from, nil)
+	if err != nil {
+		return section{}, err
+	}
+	s := newSection(items)
+	m.shared[name] = sharedSection{s, at}
+	return s, nil
+}
+
+// items returns the entries of a bucket that concern the users of an edge node. The caller holds mu.
+func (m *mirrored) items(ctx context.Context, name string, e subjects.Enrolment) (items []subjects.EdgeItem, err error) {
+	switch name {
 	case subjects.EdgeBlocked:
 		return collect(m.blocked, func(key string) bool {
 			return slices.ContainsFunc(e.Users, func(user string) bool { return kv.EncodeKey(user) == key })

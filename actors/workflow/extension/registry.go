@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weftmesh/weft/actors/wait"
 	"github.com/weftmesh/weft/mesh"
 	"github.com/weftmesh/weft/mesh/compute"
 	"github.com/weftmesh/weft/subjects"
@@ -63,7 +64,7 @@ type Registry struct {
 	saved      map[string]savedState
 	// unsaved is what is to be stored; wake has Run store it.
 	unsaved map[string]Stored
-	wake    chan struct{}
+	wake    wait.Signal
 	// reading is held by the caller that reads the list of the enrolled extensions.
 	reading chan struct{}
 	asking  map[string]chan struct{}
@@ -84,7 +85,7 @@ func NewRegistry(o Options) *Registry {
 	}
 	return &Registry{
 		Options: o, parsed: parsed, states: map[string]*State{}, saved: map[string]savedState{},
-		unsaved: map[string]Stored{}, wake: make(chan struct{}, 1), reading: make(chan struct{}, 1), asking: map[string]chan struct{}{},
+		unsaved: map[string]Stored{}, wake: wait.NewSignal(), reading: make(chan struct{}, 1), asking: map[string]chan struct{}{},
 	}
 }
 
@@ -103,7 +104,7 @@ func (r *Registry) Run(ctx context.Context) error {
 				return nil
 			case <-tick.C:
 				asked = true
-			case <-r.wake:
+			case <-r.wake.C():
 			}
 		}
 	}

@@ -59,10 +59,7 @@ func (r *Registry) note(state *State, list []declaration) error {
 	r.unsaved[state.Name] = Stored{
 		Name: state.Name, Versions: state.Versions, Copies: state.Copies, Fault: state.Fault, Declarations: data, SeenAt: state.SeenAt,
 	}
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.wake.Notify()
 	return nil
 }
 
