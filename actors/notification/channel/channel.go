@@ -95,6 +95,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Uncertain: the provider may have accepted the message, such as when it did not answer a request that was sent.
 	Uncertain bool
+	// Recipient: the provider is well, and its answer concerns this message or its recipient alone. It does not count against the provider.
+	Recipient bool
 	// Provider is the provider that the error is of, where Router made the attempt.
 	Provider string
 	Cause    error

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"github.com/sony/gobreaker/v2"
 )
 
 // Entry is one provider of a channel.
@@ -50,13 +49,9 @@ type Options struct {
 	MaxPause time.Duration
 	// Attempted, if set, is called after each attempt with its class, empty for a success.
 	Attempted func(provider string, class Class, took time.Duration)
-	// Changed, if set, is called on each change of a breaker's state: closed, half_open, open.
+	// Changed, if set, is called on each change of a breaker's state: closed, half_open, open. It must not call the Router.
 	Changed func(provider, from, to string)
 }
-
-// maxCircuits bounds the breakers of one provider with several servers. The least recently used one is dropped, and starts closed when it
-// is made again.
-const maxCircuits = 1024
 
 // ErrNoProvider means that the channel has no provider for an address.
 var ErrNoProvider = errors.New("no provider is configured for the channel")
@@ -71,12 +66,6 @@ type Router struct {
 	entries  []Entry
 	mu       sync.Mutex
 	circuits *simplelru.LRU[string, *circuit]
-}
-
-type circuit struct {
-	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
-	// pausedUntil is when a provider that throttled is asked again.
-	pausedUntil time.Time
 }
 
 // NewRouter makes a router. It panics if an entry's weight is not positive or two providers have the same name.
@@ -116,7 +105,8 @@ func (e Entry) serves(a Address) bool { return e.Platform == "" || e.Platform ==
 
 // Send makes one attempt to send a message, for which it may ask several providers in turn: the next one where the one before has failed
 // for a while (Transient, Throttled) and cannot have accepted the message, and Options.Reserve is left until the deadline. Providers whose
-// breaker is open or that throttle are left out.
+// breaker is open or that throttle are left out. Where all are left out, one whose breaker is open is asked all the same for a user whose own
+// messages have not failed there lately: the breaker may have been opened by messages of others that only their recipients make fail.
 //
 // Where the outcome at a provider is unknown, no other one is asked. An idempotent provider is asked again, in this attempt if time is
 // left, and in the next ones, for which the caller sets Message.Provider to Error.Provider. At any other the message has failed for good:
@@ -131,11 +121,12 @@ func (r *Router) Send(ctx context.Context, m Message) (Receipt, error) {
 	}
 	var last *Error
 	wait := time.Duration(math.MaxInt64)
-	for i, e := range order {
-		if last != nil && !r.timeLeft(ctx) {
+	for i := range 2 * len(order) {
+		e, probe := order[i%len(order)], i >= len(order)
+		if last != nil && (probe || !r.timeLeft(ctx)) {
 			break
 		}
-		receipt, err, left := r.try(ctx, e, m, r.timeout(ctx, i < len(order)-1))
+		receipt, err, left := r.try(ctx, e, m, r.timeout(ctx, !probe && i < len(order)-1), probe)
 		switch {
 		case left > 0:
 			wait = min(wait, left)
@@ -207,8 +198,8 @@ func uniform(id, name string) float64 {
 
 // try asks one provider, and an idempotent one once more where the outcome is unknown. left is positive if the provider was not asked: the
 // time until it may be.
-func (r *Router) try(ctx context.Context, e Entry, m Message, timeout time.Duration) (receipt Receipt, failed *Error, left time.Duration) {
-	receipt, failed, left = r.attempt(ctx, e, m, timeout)
+func (r *Router) try(ctx context.Context, e Entry, m Message, timeout time.Duration, probe bool) (receipt Receipt, failed *Error, left time.Duration) {
+	receipt, failed, left = r.attempt(ctx, e, m, timeout, probe)
 	if left > 0 || failed == nil || !failed.Uncertain {
 		return receipt, failed, left
 	}
@@ -221,45 +212,11 @@ func (r *Router) try(ctx context.Context, e Entry, m Message, timeout time.Durat
 		return Receipt{}, failed, 0
 	}
 	unknown := failed
-	if receipt, failed, left = r.attempt(ctx, e, m, timeout); left > 0 {
+	if receipt, failed, left = r.attempt(ctx, e, m, timeout, probe); left > 0 {
 		return Receipt{}, unknown, 0
 	}
 	if failed != nil && (failed.Class == Transient || failed.Class == Throttled) {
 		failed.Uncertain = true // that the provider takes no message now says nothing about the first time
-	}
-	return receipt, failed, 0
-}
-
-// attempt asks one provider once.
-func (r *Router) attempt(ctx context.Context, e Entry, m Message, timeout time.Duration) (receipt Receipt, failed *Error, left time.Duration) {
-	c := r.circuit(e, m.Address)
-	r.mu.Lock()
-	paused := time.Until(c.pausedUntil)
-	r.mu.Unlock()
-	if paused > 0 {
-		return Receipt{}, nil, paused
-	}
-	report, err := c.breaker.Allow()
-	if err != nil {
-		return Receipt{}, nil, r.options.Open
-	}
-	bounded, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	begin := time.Now()
-	receipt, err = e.Provider.Send(bounded, m)
-	failed = classified(e.Provider.Name(), err)
-	report(outcome(ctx, failed))
-	class := Class("")
-	if failed != nil {
-		class = failed.Class
-	}
-	if class == Throttled && e.Platform == "" {
-		r.mu.Lock()
-		c.pausedUntil = time.Now().Add(min(max(failed.RetryAfter, time.Second), r.options.MaxPause))
-		r.mu.Unlock()
-	}
-	if r.options.Attempted != nil {
-		r.options.Attempted(e.Provider.Name(), class, time.Since(begin))
 	}
 	return receipt, failed, 0
 }
@@ -280,61 +237,4 @@ func classified(name string, err error) *Error {
 	copied := *e
 	copied.Provider = name
 	return &copied
-}
-
-var (
-	errNotCounted = errors.New("channel: not counted")
-	errFailed     = errors.New("channel: transient failure")
-)
-
-// outcome is what an attempt counts as in the breaker. An answer that concerns the message or the rate is a success: the provider works.
-func outcome(ctx context.Context, failed *Error) error {
-	switch {
-	case failed == nil, failed.Class != Transient:
-		return nil
-	case ctx.Err() != nil:
-		return errNotCounted
-	}
-	return errFailed
-}
-
-// State returns the state of a provider's breaker for an address: closed, half_open or open.
-func (r *Router) State(provider string, a Address) string {
-	for _, e := range r.entries {
-		if e.Provider.Name() == provider {
-			return stateNames[r.circuit(e, a).breaker.State()]
-		}
-	}
-	return stateNames[gobreaker.StateClosed]
-}
-
-var stateNames = map[gobreaker.State]string{
-	gobreaker.StateClosed: "closed", gobreaker.StateHalfOpen: "half_open", gobreaker.StateOpen: "open",
-}
-
-func (r *Router) circuit(e Entry, a Address) *circuit {
-	name := e.Provider.Name()
-	key := name
-	if e.Host != nil {
-		key += " " + e.Host(a)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if c, ok := r.circuits.Get(key); ok {
-		return c
-	}
-	c := &circuit{breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name: key, MaxRequests: r.options.HalfOpen, Interval: time.Minute, Timeout: r.options.Open,
-		ReadyToTrip: func(c gobreaker.Counts) bool {
-			return c.ConsecutiveFailures >= r.options.Failures || c.Requests >= 4*r.options.Failures && 2*c.TotalFailures >= c.Requests
-		},
-		IsExcluded: func(err error) bool { return errors.Is(err, errNotCounted) },
-		OnStateChange: func(_ string, from, to gobreaker.State) {
-			if r.options.Changed != nil {
-				r.options.Changed(name, stateNames[from], stateNames[to])
-			}
-		},
-	})}
-	r.circuits.Add(key, c)
-	return c
 }

@@ -252,6 +252,8 @@ func replyError(ctx context.Context, err error, recipient bool) error {
 	return &channel.Error{
 		Class: class, Code: strings.TrimSpace(strconv.Itoa(reply.Code) + " " + status),
 		Detail: "the mail server refused the message: " + redact(text), Cause: err,
+		// 421 is about the server (RFC 5321 §4.2.3); any other reply after RCPT may be about its recipient.
+		Recipient: recipient && reply.Code != 421,
 	}
 }
 

@@ -139,6 +139,9 @@ func TestSMTPClasses(t *testing.T) {
 		if !errors.As(err, &e) || e.Class != test.class || e.Code != test.code {
 			t.Errorf("%v: %v (%s), want %s %s", test.reply, err, channel.ClassOf(err), test.class, test.code)
 		}
+		if e != nil && e.Recipient == strings.HasPrefix(test.code, "421") {
+			t.Errorf("%v: about the recipient: %v", test.reply, e.Recipient)
+		}
 		if strings.Contains(err.Error(), "ada@") {
 			t.Errorf("the error has the address: %v", err)
 		}
