@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -111,15 +112,14 @@ func outcome(ctx context.Context, failed *Error) error {
 
 // State returns the state of a provider's breaker for an address: closed, half_open or open.
 func (r *Router) State(provider string, a Address) string {
-	for _, e := range r.entries {
-		if e.Provider.Name() == provider {
-			c := r.circuit(e, a)
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			return stateNames[c.breaker.State()]
-		}
+	i := slices.IndexFunc(r.entries, func(e Entry) bool { return e.Provider.Name() == provider })
+	if i < 0 {
+		return stateNames[gobreaker.StateClosed]
 	}
-	return stateNames[gobreaker.StateClosed]
+	c := r.circuit(r.entries[i], a)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return stateNames[c.breaker.State()]
 }
 
 var stateNames = map[gobreaker.State]string{
