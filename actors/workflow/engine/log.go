@@ -23,7 +23,7 @@ var (
 // logStore holds the logs of all partitions: JetStream in a process, memory in simulations.
 type logStore interface {
 	// append adds a message after the one with a sequence; errSequence where that is not the last one. Any other error leaves open
-	// whether the message was added.
+	// whether the message was added. It does not retain data.
 	append(ctx context.Context, number int, data []byte, after uint64) (sequence uint64, err error)
 	// last reads the last message of a partition's log, next the first one from a sequence on. Sequence 0: there is none.
 	last(ctx context.Context, number int) (data []byte, sequence uint64, err error)
@@ -40,14 +40,23 @@ type partitionLog struct {
 	// last is the sequence of the log's last message that the owner knows, batch numbers its own.
 	last  uint64
 	batch uint64
+	// buffer is what messages are encoded into, one after the other.
+	buffer []byte
 }
+
+// maxEntryBuffer bounds the memory that a log keeps for its next message, in bytes.
+const maxEntryBuffer = 64 << 10
 
 // append appends one message after the last one that its owner knows. It returns nil once the message is in the log, errFenced if
 // another owner's is there instead. After any other error the outcome is unknown, and the next append must be of the same batch.
 func (l *partitionLog) append(ctx context.Context, transitions []pendingTransition) error {
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	sequence, err := l.store.append(ctx, l.number, encodeEntry(l.owner, l.batch, transitions), l.last)
+	data := appendEntry(l.buffer[:0], l.owner, l.batch, transitions)
+	sequence, err := l.store.append(ctx, l.number, data, l.last)
+	if cap(data) <= maxEntryBuffer {
+		l.buffer = data
+	}
 	if err == nil {
 		l.last, l.batch = sequence, l.batch+1
 		return nil

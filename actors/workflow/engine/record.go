@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -123,14 +124,13 @@ func (t *pendingTransition) size() int {
 	return len(t.head) + len(`,"events":[]},`) + rawBytes(t.raw) + len(t.raw)
 }
 
-// encodeEntry encodes a message.
-func encodeEntry(owner string, batch uint64, transitions []pendingTransition) []byte {
+// appendEntry appends an encoded message to data.
+func appendEntry(data []byte, owner string, batch uint64, transitions []pendingTransition) []byte {
 	size := logOverhead
 	for i := range transitions {
 		size += transitions[i].size()
 	}
-	data := make([]byte, 0, size)
-	data = append(append(data, `{"owner":"`...), owner...)
+	data = append(append(slices.Grow(data, size), `{"owner":"`...), owner...)
 	data = strconv.AppendUint(append(data, `","batch":`...), batch, 10)
 	data = append(data, `,"transitions":[`...)
 	for i := range transitions {

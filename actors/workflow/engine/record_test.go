@@ -39,7 +39,7 @@ func TestEntryEncoding(t *testing.T) {
 			}
 			pendings[i] = pendingTransition{head: head, raw: one.Events}
 		}
-		data := encodeEntry(whole.Owner, whole.Batch, pendings)
+		data := appendEntry(nil, whole.Owner, whole.Batch, pendings)
 		var got, meant entry
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatalf("%v: %s", err, data)

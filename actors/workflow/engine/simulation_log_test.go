@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -134,7 +135,7 @@ func (l processLog) append(ctx context.Context, number int, data []byte, after u
 	if err := l.p.enter(); err != nil {
 		return 0, err
 	}
-	w := l.p.w
+	w, data := l.p.w, bytes.Clone(data)
 	r := w.random("append/" + l.p.name + "/" + string(rune('0'+number)))
 	lost, late := false, false
 	if w.faulty(r, w.profile.AppendFault) {

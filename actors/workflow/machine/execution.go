@@ -88,7 +88,7 @@ func StartWithin(s Slice, def *language.Workflow, id string, input any, now time
 		return nil, nil
 	}
 	x.meter.close()
-	x.transition = make([]Event, 0, 4) // enough for a definition that begins with a call; an event is half a kilobyte
+	x.transition = make([]Event, 0, 8) // the start, and a few calls without an effect; an event is half a kilobyte
 	x.emit(&started, weight, now)
 	x.decide(now)
 	return x, x.takeTransition()
