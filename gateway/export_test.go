@@ -17,6 +17,9 @@ func NewWith(d Deps, c Config, extra []*subjects.Descriptor) (*Gateway, error) {
 	return newGateway(d, c, append(slices.Clone(subjects.Endpoints()), extra...))
 }
 
+// HasSecret reports whether the replies of an endpoint are never compressed.
+func HasSecret(d *subjects.Descriptor) bool { return hasSecret(d) }
+
 // OpenAPIOf is OpenAPI with the given endpoints in place of the declared ones.
 func OpenAPIOf(endpoints []*subjects.Descriptor) ([]byte, error) {
 	return openAPI(ReleaseVersion, endpoints)

@@ -61,6 +61,7 @@ type Gateway struct {
 	// certificate is nil without TLS.
 	certificate *certificate
 	readiness   *readiness
+	compression *compression
 	handler     http.Handler
 	// requestLog logs requests without the source location, which is the same for all.
 	requestLog *zap.Logger
@@ -102,6 +103,9 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 		return nil, err
 	}
 	g.readiness = &readiness{g: g}
+	if g.compression, err = newCompression(); err != nil {
+		return nil, fmt.Errorf("setting compression up: %w", err)
+	}
 	if c.Limits.Enabled {
 		ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 		defer cancel()

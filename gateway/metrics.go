@@ -16,6 +16,7 @@ type metrics struct {
 	// connections are the open ones, dropped those that were closed for others.
 	connections prometheus.Gauge
 	dropped     *prometheus.CounterVec
+	compressed  *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -40,8 +41,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "weft_gateway_connections_dropped_total",
 			Help: "HTTP connections closed because there were too many: idle ones for newer ones, new ones if none was idle, and those with too many header lines.",
 		}, []string{"reason"}),
+		compressed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_gateway_compressed_bodies_total", Help: "Response bodies that could be compressed, by content coding: gzip, zstd or identity.",
+		}, []string{"encoding"}),
 	}
-	for _, c := range []prometheus.Collector{m.limited, m.breaker, m.streams, m.refused, m.connections, m.dropped} {
+	for _, c := range []prometheus.Collector{m.limited, m.breaker, m.streams, m.refused, m.connections, m.dropped, m.compressed} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the gateway's metrics: %w", err)
 		}

@@ -25,7 +25,9 @@ type operation struct {
 	// handle writes the response, or returns an error to be written as a problem.
 	handle func(*requestContext) error
 	// quiet leaves successful requests out of the log, for health probes and assets.
-	quiet   bool
+	quiet bool
+	// secret: responses hold secrets, and are not compressed.
+	secret  bool
 	metrics *mesh.Instrument
 }
 

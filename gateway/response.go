@@ -70,6 +70,9 @@ func (rc *requestContext) write(status int, contentType []string, body []byte) {
 		rc.w.WriteHeader(status)
 		return
 	}
+	if rc.writeCompressed(status, body) {
+		return
+	}
 	head := rc.r.Method == http.MethodHead
 	if head || len(body) > autoContentLength {
 		rc.setHeader("Content-Length", strconv.Itoa(len(body)))

@@ -31,7 +31,7 @@ func (g *Gateway) router(endpoints []*subjects.Descriptor) (_ http.Handler, err 
 		if err != nil {
 			return nil, fmt.Errorf("creating the route of %s: %w", d.Name(), err)
 		}
-		add(d.HTTPMethod, &operation{name: d.Name(), route: d.Path, handle: rt.handle})
+		add(d.HTTPMethod, &operation{name: d.Name(), route: d.Path, handle: rt.handle, secret: hasSecret(d)})
 	}
 	own, err := g.ownOperations()
 	if err != nil {
