@@ -10,6 +10,8 @@ import (
 var (
 	privateNoCache    = []string{"private, no-cache"}
 	varyAuthorization = "Authorization"
+	// publicShortly is for documents that are the same for all and change with weft's version.
+	publicShortly = []string{"public, max-age=300"}
 )
 
 // tag sets the ETag of a reply and reports whether the client has that version already. An answer to a GET may be kept by the client's own

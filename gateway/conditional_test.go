@@ -7,6 +7,21 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
+// TestOpenAPIIsCached: the document may be kept for a while, and is revalidated by its ETag.
+func TestOpenAPIIsCached(t *testing.T) {
+	t.Parallel()
+	s := start(t, relaxed())
+	first, body := s.do(t, http.MethodGet, "/openapi.json", "")
+	tag := first.Header.Get("Etag")
+	if first.StatusCode != http.StatusOK || len(tag) != 34 || first.Header.Get("Cache-Control") != "public, max-age=300" || body == "" {
+		t.Fatalf("status %d, headers %v", first.StatusCode, first.Header)
+	}
+	again, body := s.do(t, http.MethodGet, "/openapi.json", "", "If-None-Match: "+tag)
+	if again.StatusCode != http.StatusNotModified || body != "" || again.Header.Get("Etag") != tag {
+		t.Errorf("revalidated: status %d, %d bytes, headers %v", again.StatusCode, len(body), again.Header)
+	}
+}
+
 // TestConditionalRequests: the ETag is made of the reply's version, a GET or HEAD whose If-None-Match names it is answered with 304, and
 // If-Match travels to the actor.
 func TestConditionalRequests(t *testing.T) {
