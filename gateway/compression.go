@@ -17,8 +17,6 @@ const (
 	minCompressed = 1024
 	// fastGzip is the level of gzip: level 6 makes JSON 5 to 10 % smaller and takes three times as long.
 	fastGzip = 1
-	// tagSuffix follows the opaque part of the ETag of a body in gzip. The suffix of zstd is like it.
-	tagSuffix = "-gzip"
 )
 
 // compression compresses complete response bodies by gzip or zstd, as the client prefers (RFC 9110 §12.5.3). A body that holds a secret is
@@ -32,7 +30,7 @@ type compression struct {
 
 func newCompression() (*compression, error) {
 	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(minCompressed), gzhttp.CompressionLevel(fastGzip), gzhttp.SetContentType(false),
-		gzhttp.SuffixETag(tagSuffix), gzhttp.ContentTypeFilter(isText))
+		gzhttp.SuffixETag(subjects.CompressedTagSuffixes[0]), gzhttp.ContentTypeFilter(isText))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // an invalid option is a bug of this function
 	}

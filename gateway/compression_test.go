@@ -67,6 +67,11 @@ func TestBodiesAreCompressed(t *testing.T) {
 			t.Errorf("Accept-Encoding %q: another body", accept)
 		}
 	}
+	if response, _ := s.do(t, "GET", "/openapi.json", "", "Accept-Encoding: zstd"); !strings.HasSuffix(response.Header.Get("ETag"), `-zstd"`) {
+		t.Errorf("ETag %s", response.Header.Get("ETag"))
+	} else if again, _ := s.do(t, "GET", "/openapi.json", "", "Accept-Encoding: zstd", "If-None-Match: "+response.Header.Get("ETag")); again.StatusCode != 304 {
+		t.Errorf("with its ETag: %d", again.StatusCode)
+	}
 	if response, body := raw(t, "HEAD", s.url+"/openapi.json", "gzip"); len(body) > 0 || response.Header.Get("Content-Encoding") != "" ||
 		response.Header.Get("Vary") != "Accept-Encoding" {
 		t.Errorf("HEAD: %v", response.Header)

@@ -263,7 +263,7 @@ func responseHeaders() map[string]any {
 		"Accept-Ranges":        text("bytes: the file can be requested in ranges."),
 		"Content-Disposition":  text("attachment, with the file's name."),
 		"Content-Range":        text("The range of bytes in a response with status 206, and the file's size."),
-		"ETag":                 text("Identifies the file's content, for If-None-Match and If-Range."),
+		"ETag":                 text("Identifies the resource's version, for If-Match and If-None-Match, or a file's content, for If-None-Match and If-Range."),
 		"Retry-After": map[string]any{
 			"description": "Seconds to wait before a retry.", "schema": map[string]any{"type": "integer", "minimum": 1},
 		},

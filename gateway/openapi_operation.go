@@ -93,6 +93,13 @@ func (doc *document) parameters(d *subjects.Descriptor) []any {
 			"schema":      map[string]any{"type": "string"},
 		})
 	}
+	if (d.Tag != "" || d.Parts) && d.HTTPMethod == http.MethodGet {
+		list = append(list, map[string]any{
+			"name": "If-None-Match", "in": "header", "required": false,
+			"description": "ETags of representations that the client has, or *. If the current one is among them, the response is 304 without a body.",
+			"schema":      map[string]any{"type": "string"},
+		})
+	}
 	if d.Parts {
 		list = append(list, map[string]any{
 			"name": "Range", "in": "header", "required": false,
@@ -180,6 +187,9 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 	if d.Location != "" {
 		headers = append(headers, "Location")
 	}
+	if d.Tag != "" {
+		headers = append(headers, "ETag")
+	}
 	if d.Parts {
 		headers = append(headers, "Accept-Ranges", "Content-Disposition", "Content-Range", "ETag")
 	}
@@ -208,6 +218,11 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 	all := map[string]any{
 		strconv.Itoa(d.Status): success,
 		"default":              map[string]any{"$ref": "#/components/responses/Problem"},
+	}
+	if (d.Tag != "" || d.Parts) && d.HTTPMethod == http.MethodGet {
+		all[strconv.Itoa(http.StatusNotModified)] = map[string]any{
+			"description": "The client has the current representation: If-None-Match names it.", "headers": headerRefs("ETag", "X-Request-Id"),
+		}
 	}
 	if d.Stream {
 		all[strconv.Itoa(http.StatusNoContent)] = map[string]any{

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/swaggest/swgui/v5emb"
+
+	"github.com/weftmesh/weft/subjects"
 )
 
 //go:embed landing.html
@@ -31,6 +34,8 @@ func (g *Gateway) pages() ([]*operation, error) {
 	if err != nil {
 		return nil, err
 	}
+	sum := sha256.Sum256(openapi)
+	openapiTag := []string{subjects.VersionTag(hex.EncodeToString(sum[:16]))}
 	ui := v5emb.New("weft", "/openapi.json", "/docs/")
 	policy := []string{docsPolicy(ui)}
 	docs := func(rc *requestContext) error {
@@ -54,6 +59,12 @@ func (g *Gateway) pages() ([]*operation, error) {
 			return nil
 		}},
 		{name: "gateway.openapi", route: "/openapi.json", handle: func(rc *requestContext) error {
+			h := rc.w.Header()
+			h["Etag"], h["Cache-Control"] = openapiTag, publicShortly
+			if matchesETag(rc.r.Header, openapiTag[0]) {
+				rc.notModified()
+				return nil
+			}
 			rc.write(http.StatusOK, typeJSON, openapi)
 			return nil
 		}},

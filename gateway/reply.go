@@ -58,6 +58,10 @@ func (rt *route) reply(rc *requestContext, m *nats.Msg) error {
 			return fmt.Errorf("setting the cookie of %s: %w", rt.d.Name(), err)
 		}
 	}
+	if rt.d.Tag != "" && rt.tag(rc, m.Data) {
+		rc.notModified()
+		return nil
+	}
 	if rt.d.Status == http.StatusNoContent {
 		rc.write(rt.d.Status, nil, nil)
 		return nil

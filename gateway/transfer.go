@@ -134,8 +134,7 @@ func (rt *route) download(rc *requestContext, header nats.Header, message []byte
 	h["Accept-Ranges"] = []string{"bytes"}
 	h["Etag"] = []string{etag(part)}
 	if matchesETag(rc.r.Header, etag(part)) {
-		rc.status = http.StatusNotModified
-		rc.w.WriteHeader(rc.status)
+		rc.notModified()
 		return nil
 	}
 	h["Content-Length"] = []string{strconv.FormatInt(to-from, 10)}
@@ -200,12 +199,8 @@ func etag(part subjects.ContentPart) string { return `"` + part.SHA256 + `"` }
 
 // matchesETag reports whether If-None-Match names tag, by weak comparison (RFC 9110 §13.1.2).
 func matchesETag(h http.Header, tag string) bool {
-	for item := range strings.SplitSeq(strings.Join(h["If-None-Match"], ","), ",") {
-		if item = strings.TrimSpace(item); item == "*" || strings.TrimPrefix(item, "W/") == tag {
-			return true
-		}
-	}
-	return false
+	values := h["If-None-Match"]
+	return len(values) > 0 && subjects.MatchesTag(strings.Join(values, ","), tag)
 }
 
 // byteRange returns the range of bytes that the client requests (RFC 9110 §14.2). It returns the whole file if Range is not a

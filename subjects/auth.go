@@ -14,6 +14,7 @@ type Profile struct {
 	TimeZone      string    `json:"time_zone"`
 	Roles         []string  `json:"roles"`
 	CreatedAt     time.Time `json:"created_at"`
+	Version       int64     `json:"version" doc:"Counts the changes of the account, from 1."`
 }
 
 // RegisterRequest is the request of Register.
@@ -79,7 +80,7 @@ var Login = declare(Endpoint[LoginRequest, Session]{
 
 // GetUserProfile returns the caller's account.
 var GetUserProfile = declare(Endpoint[Empty, Profile]{
-	Subject: "weft.v1.auth.get_user_profile", Route: "GET /v1/users/me", Access: Scope(ScopeUserProfileRead),
+	Subject: "weft.v1.auth.get_user_profile", Route: "GET /v1/users/me", Access: Scope(ScopeUserProfileRead), Tag: "version",
 	Summary: "My profile", Doc: "Returns the caller's account.",
 })
 
@@ -90,13 +91,14 @@ type UpdateUserProfileRequest struct {
 	AvatarURL Optional[string] `json:"avatar_url,omitzero" maxLength:"2048" doc:"An https URL."`
 	Locale    Optional[string] `json:"locale,omitzero" maxLength:"35" doc:"A BCP 47 tag."`
 	TimeZone  Optional[string] `json:"time_zone,omitzero" maxLength:"64" doc:"An IANA time zone."`
+	Precondition
 }
 
 // UpdateUserProfile changes the caller's account.
 var UpdateUserProfile = declare(Endpoint[UpdateUserProfileRequest, Profile]{
-	Subject: "weft.v1.auth.update_user_profile", Route: "PATCH /v1/users/me", Access: Scope(ScopeUserProfileWrite),
+	Subject: "weft.v1.auth.update_user_profile", Route: "PATCH /v1/users/me", Access: Scope(ScopeUserProfileWrite), Tag: "version",
 	Summary: "Change my profile",
-	Doc:     "Changes the given fields and returns the whole account.",
+	Doc:     "Changes the given fields and returns the whole account. `precondition_failed`: the account's version is not one that If-Match names.",
 })
 
 // Contact is what a service needs to address a user.

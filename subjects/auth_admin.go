@@ -30,7 +30,7 @@ type GetUserRequest struct {
 
 // GetUser returns an account.
 var GetUser = declare(Endpoint[GetUserRequest, UserAccount]{
-	Subject: "weft.v1.auth.get_user", Route: "GET /v1/admin/users/{user_id}", Access: Role(RoleAdmin),
+	Subject: "weft.v1.auth.get_user", Route: "GET /v1/admin/users/{user_id}", Access: Role(RoleAdmin), Tag: "version",
 	Summary: "An account", Doc: "Returns an account; not_found if there is none.",
 })
 
@@ -41,16 +41,17 @@ type UpdateUserRequest struct {
 	Disabled *bool    `json:"disabled,omitempty"`
 	// SecondFactor overrides the configuration for this account.
 	SecondFactor string `json:"second_factor,omitempty" enum:"default,required,optional" doc:"Whether the account requires a second factor; default: as configured by auth.require_second_factor."`
+	Precondition
 }
 
 // UpdateUser changes an account's roles, status or second-factor rule.
 var UpdateUser = declare(Endpoint[UpdateUserRequest, UserAccount]{
-	Subject: "weft.v1.auth.update_user", Route: "PATCH /v1/admin/users/{user_id}", Access: Role(RoleAdmin), Origin: true,
+	Subject: "weft.v1.auth.update_user", Route: "PATCH /v1/admin/users/{user_id}", Access: Role(RoleAdmin), Origin: true, Tag: "version",
 	Summary: "Change an account",
 	Doc: "Changes an account's roles, disables or enables it, and sets whether it requires a second factor. An account that loses a role, " +
 		"is disabled or may newly require a second factor is signed out everywhere before the call returns. While an account is disabled, " +
 		"nothing starts for it: no scheduled run, no call of an execution, no delivery, no notification, no request with its API keys. " +
-		"Enabled again, it continues. conflict for the last admin.",
+		"Enabled again, it continues. conflict for the last admin. `precondition_failed`: the account's version is not one that If-Match names.",
 })
 
 // EndUserSessions ends an account's sessions.

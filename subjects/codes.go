@@ -24,6 +24,8 @@ const (
 	CodeNotAcceptable Code = "not_acceptable"
 	// CodeConflict: the state of the resource does not allow the request.
 	CodeConflict Code = "conflict"
+	// CodePreconditionFailed: the resource's version is not one that the request's precondition names.
+	CodePreconditionFailed Code = "precondition_failed"
 	// CodeNeedsReauth: the provider no longer accepts the connection's credentials.
 	CodeNeedsReauth Code = "needs_reauth"
 	// CodeTooLarge: the message exceeds the payload limit.
@@ -60,6 +62,7 @@ var codes = map[Code]codeInfo{
 	CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, "Method not allowed"},
 	CodeNotAcceptable:        {http.StatusNotAcceptable, "Not acceptable"},
 	CodeConflict:             {http.StatusConflict, "Conflict"},
+	CodePreconditionFailed:   {http.StatusPreconditionFailed, "Changed in the meantime"},
 	CodeNeedsReauth:          {http.StatusConflict, "The connection needs a new sign-in"},
 	CodeTooLarge:             {http.StatusRequestEntityTooLarge, "Too large"},
 	CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, "Unsupported media type"},
@@ -76,7 +79,7 @@ var codes = map[Code]codeInfo{
 func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeConsentRequired, CodeNotFound,
-		CodeMethodNotAllowed, CodeNotAcceptable, CodeConflict, CodeNeedsReauth, CodeTooLarge,
+		CodeMethodNotAllowed, CodeNotAcceptable, CodeConflict, CodePreconditionFailed, CodeNeedsReauth, CodeTooLarge,
 		CodeUnsupportedMediaType, CodeUnsupported, CodeIdempotencyMismatch, CodeRateLimited,
 		CodeInternal, CodeProvider, CodeUnavailable, CodeTimeout,
 	}

@@ -40,6 +40,9 @@ type Endpoint[Req, Res any] struct {
 	Body Body
 	// Location is the HTTP Location header; {field} is replaced by that field of the reply.
 	Location string
+	// Tag is the reply field with the version that changes whenever the reply does: an integer. The HTTP ETag is made of it, and a GET with
+	// If-None-Match is answered with 304.
+	Tag string
 	// Produces is a content type other than JSON. Res must then be Document.
 	Produces string
 	// AlsoProduces is another content type that the Document may have.
@@ -169,7 +172,7 @@ type Descriptor struct {
 	Summary, Doc              string
 	Status                    int
 	Body                      Body
-	Location                  string
+	Location, Tag             string
 	Produces, AlsoProduces    string
 	Stream, Parts             bool
 	Consent                   string
@@ -228,7 +231,7 @@ func declare[Req, Res any](e Endpoint[Req, Res]) Endpoint[Req, Res] {
 	}
 	d := &Descriptor{
 		Actor: actor, Method: method, Subject: e.Subject, Access: e.Access, Limits: e.Limits,
-		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location,
+		Summary: e.Summary, Doc: e.Doc, Status: e.Status, Body: e.Body, Location: e.Location, Tag: e.Tag,
 		Produces: e.Produces, AlsoProduces: e.AlsoProduces, Stream: e.Stream, Parts: e.Parts, Consent: e.Consent, Timeout: e.Timeout,
 		Concurrency: e.Concurrency, Secret: e.Secret, Origin: e.Origin, GPC: e.GPC, OwnLimits: e.OwnLimits, IgnoreUnknown: e.IgnoreUnknown, Cookie: e.Cookie,
 		Cancellable: e.Cancellable, MaxMessage: e.MaxMessage,
@@ -304,6 +307,9 @@ func (d *Descriptor) check() {
 	}
 	if d.Cookie != nil && resolve(d.Response).Properties[d.Cookie.Field] == nil {
 		fail("cookie field %s is not in the reply", d.Cookie.Field)
+	}
+	if d.Tag != "" && (d.Produces != "" || resolve(d.Response).Properties[d.Tag] == nil || resolve(d.Response).Properties[d.Tag].Type != huma.TypeInteger) {
+		fail("tag field %s is not an integer of the reply", d.Tag)
 	}
 	for _, f := range d.Fields {
 		if (f.In == "path") != (strings.Contains(d.Path, "{"+f.Name+"}") || strings.HasSuffix(d.Path, "{"+f.Name+"...}")) {

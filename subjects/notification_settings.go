@@ -66,19 +66,26 @@ type NotificationSettings struct {
 	Digest     *Digest             `json:"digest,omitempty" doc:"Default: daily at 08:00."`
 	Tracking   bool                `json:"tracking,omitempty" doc:"The user agrees that opens and clicks of e-mails are recorded and counted. Default: they are not."`
 	UpdatedAt  *time.Time          `json:"updated_at,omitempty" readOnly:"true" doc:"When they were changed last; absent for defaults. Ignored in a request."`
+	Version    *int64              `json:"version,omitempty" readOnly:"true" doc:"Counts the changes; 0 for defaults. Ignored in a request."`
 }
 
 // GetNotificationSettings returns the caller's settings.
 var GetNotificationSettings = declare(Endpoint[Empty, NotificationSettings]{
-	Subject: "weft.v1.notification.get_notification_settings", Route: "GET /v1/notifications/settings", Access: User,
+	Subject: "weft.v1.notification.get_notification_settings", Route: "GET /v1/notifications/settings", Access: User, Tag: "version",
 	Summary: "My notification settings",
 	Doc:     "Returns the caller's settings, with every category and channel, defaults included.",
 })
 
+// UpdateNotificationSettingsRequest are the new settings.
+type UpdateNotificationSettingsRequest struct {
+	NotificationSettings
+	Precondition
+}
+
 // UpdateNotificationSettings replaces the caller's settings.
-var UpdateNotificationSettings = declare(Endpoint[NotificationSettings, NotificationSettings]{
-	Subject: "weft.v1.notification.update_notification_settings", Route: "PUT /v1/notifications/settings", Access: User,
+var UpdateNotificationSettings = declare(Endpoint[UpdateNotificationSettingsRequest, NotificationSettings]{
+	Subject: "weft.v1.notification.update_notification_settings", Route: "PUT /v1/notifications/settings", Access: User, Tag: "version",
 	Summary: "Replace my notification settings",
 	Doc: "Replaces the caller's settings; what is absent gets its default. The category security cannot be switched off, collected or made " +
-		"conditional for in_app and email. Quiet hours and windows must leave some time of the week.",
+		"conditional for in_app and email. Quiet hours and windows must leave some time of the week. `precondition_failed`: the version is not one that If-Match names.",
 })

@@ -35,8 +35,8 @@ var CreateWorkflow = declare(Endpoint[WorkflowDefinitionRequest, Workflow]{
 	Subject: "weft.v1.workflow.create_workflow", Route: "POST /v1/workflows", Status: 201,
 	MaxMessage: maxDefinition,
 	Access:     Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"},
-	Location: "/v1/workflows/{id}",
-	Summary:  "Create a workflow",
+	Location: "/v1/workflows/{id}", Tag: "version",
+	Summary: "Create a workflow",
 	Doc: "Stores an Open Workflow 1.0.3 document (formerly CNCF Serverless Workflow) as version 1 of a new workflow. `invalid` lists " +
 		"every error with line, column and JSON pointer. Features of the specification that this version does not implement are " +
 		"`unsupported`, listed the same way, and never ignored.",
@@ -46,16 +46,18 @@ var CreateWorkflow = declare(Endpoint[WorkflowDefinitionRequest, Workflow]{
 type UpdateWorkflowRequest struct {
 	WorkflowID string          `json:"workflow_id" in:"path" format:"uuid"`
 	Definition json.RawMessage `json:"definition" doc:"An Open Workflow 1.0.3 document: a JSON object, or YAML as a string."`
+	Precondition
 }
 
 // UpdateWorkflow creates a workflow's next version.
 var UpdateWorkflow = declare(Endpoint[UpdateWorkflowRequest, Workflow]{
 	Subject: "weft.v1.workflow.update_workflow", Route: "PUT /v1/workflows/{workflow_id}",
 	MaxMessage: maxDefinition,
-	Access:     Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"},
+	Access:     Scope(ScopeWorkflowsExecute), Body: Body{Kind: BodyJSONOrYAML, Field: "definition"}, Tag: "version",
 	Summary: "Update a workflow",
 	Doc: "Stores the definition as the workflow's next version. Versions are immutable: running executions keep theirs. A " +
-		"definition whose digest equals that of the current version changes nothing; the current version is returned.",
+		"definition whose digest equals that of the current version changes nothing; the current version is returned. " +
+		"`precondition_failed`: the current version is not one that If-Match names; of concurrent updates with the same If-Match one succeeds.",
 })
 
 // WorkflowVersionRequest names a workflow and one of its versions.
@@ -67,7 +69,7 @@ type WorkflowVersionRequest struct {
 // GetWorkflow returns a workflow.
 var GetWorkflow = declare(Endpoint[WorkflowVersionRequest, Workflow]{
 	Subject: "weft.v1.workflow.get_workflow", Route: "GET /v1/workflows/{workflow_id}",
-	Access:  Scope(ScopeWorkflowsRead),
+	Access: Scope(ScopeWorkflowsRead), Tag: "version",
 	Summary: "One workflow", Doc: "Returns one version of one of the caller's workflows, with its definition.",
 })
 
@@ -95,12 +97,19 @@ type WorkflowRequest struct {
 	WorkflowID string `json:"workflow_id" in:"path" format:"uuid"`
 }
 
+// DeleteWorkflowRequest names a workflow and, if the deletion is conditional, its version.
+type DeleteWorkflowRequest struct {
+	WorkflowID string `json:"workflow_id" in:"path" format:"uuid"`
+	Precondition
+}
+
 // DeleteWorkflow deletes a workflow.
-var DeleteWorkflow = declare(Endpoint[WorkflowRequest, Empty]{
+var DeleteWorkflow = declare(Endpoint[DeleteWorkflowRequest, Empty]{
 	Subject: "weft.v1.workflow.delete_workflow", Route: "DELETE /v1/workflows/{workflow_id}",
 	Access:  Scope(ScopeWorkflowsExecute),
 	Summary: "Delete a workflow",
-	Doc:     "Deletes a workflow, so that it can no longer be found or started. Running executions keep their version and continue.",
+	Doc: "Deletes a workflow, so that it can no longer be found or started. Running executions keep their version and continue. " +
+		"`precondition_failed`: the current version is not one that If-Match names.",
 })
 
 // ListWorkflowVersionsRequest names a workflow and selects a page.

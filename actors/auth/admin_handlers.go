@@ -69,6 +69,9 @@ func (a *Actor) updateUser(ctx context.Context, req subjects.UpdateUserRequest) 
 // restrictUser makes a change that takes rights away. That an admin remains is checked before any session ends, and
 // again in the transaction of the change.
 func (a *Actor) restrictUser(ctx context.Context, before user, req subjects.UpdateUserRequest) error {
+	if err := req.Check(before.tag()); err != nil {
+		return err
+	}
 	after, _ := before.withUpdate(req)
 	others, err := countOtherAdmins(ctx, a.DB.DB, before.ID)
 	if err != nil {
@@ -103,6 +106,9 @@ func (a *Actor) restrictUser(ctx context.Context, before user, req subjects.Upda
 }
 
 func (a *Actor) saveUserUpdate(ctx context.Context, tx database.Tx, u user, req subjects.UpdateUserRequest) error {
+	if err := req.Check(u.tag()); err != nil {
+		return err
+	}
 	after, _ := u.withUpdate(req)
 	after.UpdatedAt = a.Now().UTC()
 	if err := saveUser(ctx, tx, after, "roles", "disabled", "second_factor", "epoch"); err != nil {

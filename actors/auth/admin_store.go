@@ -46,7 +46,7 @@ func disabledUsers(ctx context.Context, db bun.IDB) ([]string, error) {
 
 // incrementEpochs starts the next epoch of every account.
 func incrementEpochs(ctx context.Context, tx bun.Tx, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("epoch = epoch + 1, updated_at = ?", now.UnixMicro()).Where("1 = 1").Exec(ctx)
+	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("epoch = epoch + 1, version = version + 1, updated_at = ?", now.UnixMicro()).Where("1 = 1").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("incrementing the epochs of all accounts: %w", err)
 	}

@@ -120,6 +120,9 @@ func (a *Actor) updateUserProfile(ctx context.Context, req subjects.UpdateUserPr
 		if err != nil {
 			return err
 		}
+		if err := req.Check(old.tag()); err != nil {
+			return err
+		}
 		var changed []string
 		if u, changed, err = old.change(req); err != nil || len(changed) == 0 {
 			return err
@@ -128,6 +131,7 @@ func (a *Actor) updateUserProfile(ctx context.Context, req subjects.UpdateUserPr
 		if err := saveUser(ctx, tx, u, changed...); err != nil {
 			return err
 		}
+		u.Version++
 		return publish(ctx, a.recorder, tx, subjects.UserUpdatedEvent, u.ID, subjects.UserUpdated{UserID: u.ID, Fields: changed})
 	})
 	return u.profile(), err

@@ -4,6 +4,7 @@ import (
 	"net/mail"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // time zones for containers without zoneinfo files
@@ -45,7 +46,12 @@ type user struct {
 	ErasureID string
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// Version counts the changes of the account, from 1.
+	Version int64
 }
+
+// tag returns the version as preconditions compare it.
+func (u user) tag() string { return strconv.FormatInt(u.Version, 10) }
 
 const (
 	defaultLocale   = "en"
@@ -55,7 +61,7 @@ const (
 func (u user) profile() subjects.Profile {
 	return subjects.Profile{
 		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, FirstName: u.FirstName, LastName: u.LastName,
-		AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone, Roles: u.Roles, CreatedAt: u.CreatedAt,
+		AvatarURL: u.AvatarURL, Locale: u.Locale, TimeZone: u.TimeZone, Roles: u.Roles, CreatedAt: u.CreatedAt, Version: u.Version,
 	}
 }
 
@@ -188,7 +194,7 @@ func cleanAvatar(s string) (string, error) {
 
 // newUser returns the account of a registration, without ID, password hash and times.
 func newUser(req subjects.RegisterRequest) (user, error) {
-	u := user{Roles: []string{subjects.RoleUser}, SecondFactor: factorDefault}
+	u := user{Roles: []string{subjects.RoleUser}, SecondFactor: factorDefault, Version: 1}
 	var err error
 	if u.Email, err = normalEmail(req.Email); err != nil {
 		return u, err

@@ -33,6 +33,7 @@ type userRow struct {
 	ErasureID             string
 	CreatedAt             int64
 	UpdatedAt             int64
+	Version               int64
 }
 
 func userRowOf(u user) userRow {
@@ -42,6 +43,7 @@ func userRowOf(u user) userRow {
 		Locale: u.Locale, TimeZone: u.TimeZone,
 		Roles: strings.Join(u.Roles, " "), Disabled: u.Disabled, SecondFactor: u.SecondFactor, Epoch: u.Epoch,
 		ErasureID: u.ErasureID, CreatedAt: toMicros(u.CreatedAt), UpdatedAt: toMicros(u.UpdatedAt),
+		Version: u.Version,
 	}
 }
 
@@ -52,6 +54,7 @@ func (r userRow) user() user {
 		Locale: r.Locale, TimeZone: r.TimeZone,
 		Roles: strings.Fields(r.Roles), Disabled: r.Disabled, SecondFactor: r.SecondFactor, Epoch: r.Epoch,
 		ErasureID: r.ErasureID, CreatedAt: fromMicros(r.CreatedAt), UpdatedAt: fromMicros(r.UpdatedAt),
+		Version: r.Version,
 	}
 }
 
@@ -100,6 +103,7 @@ func idCursor(cursor string) (string, error) {
 
 // addUser adds an account. If the address is taken, it adds nothing and returns the account that has it.
 func addUser(ctx context.Context, tx bun.Tx, u user) (other *user, err error) {
+	u.Version = 1
 	row := userRowOf(u)
 	done, err := tx.NewInsert().Model(&row).On("CONFLICT (email) DO NOTHING").Returning("NULL").Exec(ctx)
 	if err != nil {
@@ -139,10 +143,10 @@ func lockUser(ctx context.Context, tx bun.Tx, id string) (user, error) {
 	return userByID(ctx, tx, id)
 }
 
-// saveUser writes columns of an account, and updated_at.
+// saveUser writes columns of an account and updated_at, and counts its version.
 func saveUser(ctx context.Context, tx bun.Tx, u user, columns ...string) error {
 	row := userRowOf(u)
-	_, err := tx.NewUpdate().Model(&row).Column(append(columns, "updated_at")...).WherePK().Returning("NULL").Exec(ctx)
+	_, err := tx.NewUpdate().Model(&row).Column(append(columns, "updated_at")...).Set("version = version + 1").WherePK().Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("saving a user: %w", err)
 	}

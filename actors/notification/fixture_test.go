@@ -189,7 +189,7 @@ func (f *fixture) awaitDelivery(t *testing.T, as mesh.As, id, channel, status st
 // settings replaces a user's settings.
 func (f *fixture) settings(t *testing.T, as mesh.As, s subjects.NotificationSettings) {
 	t.Helper()
-	call(t, f, subjects.UpdateNotificationSettings, as, s)
+	call(t, f, subjects.UpdateNotificationSettings, as, subjects.UpdateNotificationSettingsRequest{NotificationSettings: s})
 }
 
 // jobs returns how many deliveries wait or are under way.

@@ -2,6 +2,7 @@ package notification
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/weftmesh/weft/actors"
 	"github.com/weftmesh/weft/actors/database"
@@ -18,7 +19,8 @@ func (a *Actor) getSettings(ctx context.Context, _ subjects.Empty) (subjects.Not
 }
 
 // updateSettings replaces the caller's settings. They hold for what starts or is released afterwards.
-func (a *Actor) updateSettings(ctx context.Context, s subjects.NotificationSettings) (subjects.NotificationSettings, error) {
+func (a *Actor) updateSettings(ctx context.Context, r subjects.UpdateNotificationSettingsRequest) (subjects.NotificationSettings, error) {
+	s := r.NotificationSettings
 	if err := checkSettings(s); err != nil {
 		return subjects.NotificationSettings{}, err
 	}
@@ -28,7 +30,16 @@ func (a *Actor) updateSettings(ctx context.Context, s subjects.NotificationSetti
 		if err := a.store.lock(ctx, tx, "settings "+userID); err != nil {
 			return err
 		}
-		return a.store.putPreferences(ctx, tx, userID, s, now)
+		old, err := a.store.preferences(ctx, userID)
+		if err != nil {
+			return err
+		}
+		if err := r.Check(strconv.FormatInt(*old.Version, 10)); err != nil {
+			return err
+		}
+		next := *old.Version + 1
+		s.Version = &next
+		return a.store.putPreferences(ctx, tx, userID, s, *old.Version, now)
 	})
 	s.UpdatedAt = actors.OptionalTime(now.UnixMicro())
 	return preferences{s}.complete(), err
@@ -51,5 +62,5 @@ func (a *Actor) switchOff(ctx context.Context, tx database.Tx, userID, category,
 		*set = &subjects.ChannelPreferences{}
 	}
 	*channelOf(*set, ch) = &subjects.ChannelPreference{Mode: subjects.PreferenceOff}
-	return a.store.putPreferences(ctx, tx, userID, p.NotificationSettings, a.Now())
+	return a.store.putPreferences(ctx, tx, userID, p.NotificationSettings, *p.Version, a.Now())
 }

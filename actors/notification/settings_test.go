@@ -43,7 +43,7 @@ func TestSettings(t *testing.T) {
 			Windows:    []subjects.SendWindow{{Start: "06:00", End: "24:00"}},
 			Digest:     &subjects.Digest{Frequency: "weekly", Time: "09:30"},
 		}
-		answer := call(t, f, subjects.UpdateNotificationSettings, ada, set)
+		answer := call(t, f, subjects.UpdateNotificationSettings, ada, subjects.UpdateNotificationSettingsRequest{NotificationSettings: set})
 		got := get()
 		answer.UpdatedAt, got.UpdatedAt = nil, nil
 		a, _ := json.Marshal(answer)
@@ -52,7 +52,7 @@ func TestSettings(t *testing.T) {
 			got.Categories.Workflow.SMS.Mode != "on" || got.QuietHours.TimeZone != "Europe/Zurich" || len(got.Windows) != 1 {
 			t.Errorf("answered %s, then %s", a, b)
 		}
-		call(t, f, subjects.UpdateNotificationSettings, ada, got) // what was read can be sent back
+		call(t, f, subjects.UpdateNotificationSettings, ada, subjects.UpdateNotificationSettingsRequest{NotificationSettings: got}) // what was read can be sent back
 		f.settings(t, ada, subjects.NotificationSettings{})
 		if got := get(); got.QuietHours != nil || got.Categories.Workflow.Email.Mode != "on" || got.UpdatedAt == nil {
 			t.Errorf("after a replacement by nothing: %+v", got)
@@ -98,7 +98,8 @@ func TestSettingsAreChecked(t *testing.T) {
 		"window of nothing":              {subjects.NotificationSettings{Windows: []subjects.SendWindow{{Start: "01:00", End: "01:00"}}}, "windows[0].end"},
 		"digest without a time":          {subjects.NotificationSettings{Digest: &subjects.Digest{Frequency: "daily"}}, "digest.time"},
 	} {
-		err := wantCode(t, f.conn, subjects.CodeInvalid, subjects.UpdateNotificationSettings, ada, test.settings)
+		err := wantCode(t, f.conn, subjects.CodeInvalid, subjects.UpdateNotificationSettings, ada,
+			subjects.UpdateNotificationSettingsRequest{NotificationSettings: test.settings})
 		if len(err.Fields) != 1 || err.Fields[0].Field != test.field {
 			t.Errorf("%s: fields %+v, want %s", name, err.Fields, test.field)
 		}

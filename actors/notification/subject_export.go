@@ -43,7 +43,7 @@ func exportMessages() []dataexport.Source {
 		},
 		{
 			Name: "notification_settings", Doc: "Which notifications the person wants.", Key: []string{"user_id"},
-			Columns: "user_id settings:json updated_at:time",
+			Columns: "user_id settings:json updated_at:time", Omitted: map[string]string{"version": omittedInternal},
 		},
 		{
 			Name: "notification_counts", Doc: "How many messages were sent, delivered and opened on a day.", Derived: true,

@@ -18,7 +18,9 @@ func TestReportHoldsNothingBack(t *testing.T) {
 		gone, user := actortest.User(), actortest.User()
 		ada, eve := f.user(t, gone), f.user(t, user)
 		digest := &subjects.ChannelPreferences{InApp: &subjects.ChannelPreference{Mode: subjects.PreferenceDigest}}
-		call(t, f.fixture, subjects.UpdateNotificationSettings, ada, subjects.NotificationSettings{Categories: subjects.CategoryPreferences{Integration: digest}})
+		call(t, f.fixture, subjects.UpdateNotificationSettings, ada, subjects.UpdateNotificationSettingsRequest{
+			NotificationSettings: subjects.NotificationSettings{Categories: subjects.CategoryPreferences{Integration: digest}},
+		})
 		r, other := newReceiver(t), newReceiver(t)
 		r.answer(410)
 		hook := f.register(t, ada, subjects.RegisterWebhookRequest{URL: r.URL})

@@ -76,7 +76,7 @@ func TestWorkflowsOfAUserAreBounded(t *testing.T) {
 		wantBound(t, b, "workflow.max_definition_bytes_per_user", subjects.UpdateWorkflow, subjects.UpdateWorkflowRequest{
 			WorkflowID: made[2], Definition: yaml(t, workflowOf("- a: {set: {z: "+strings.Repeat("z", 10_000)+"}}\n")),
 		})
-		call(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: made[0]})
+		call(t, b, subjects.DeleteWorkflow, subjects.DeleteWorkflowRequest{WorkflowID: made[0]})
 		var group sync.WaitGroup
 		var mu sync.Mutex
 		var admitted int

@@ -264,7 +264,7 @@ func TestAmbiguousNamesAreRefused(t *testing.T) {
 			wantStatus(t, b.run(t, strings.Replace(tasks, "%", "2.0.0", 1), `{}`), "completed")
 		}
 		wantFault(t, b.run(t, strings.Replace(run, "%", "latest", 1), `{}`), "communication", 409)
-		call(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: first})
+		call(t, b, subjects.DeleteWorkflow, subjects.DeleteWorkflowRequest{WorkflowID: first})
 		wantStatus(t, b.run(t, strings.Replace(run, "%", "1.0.0", 1), `{}`), "completed")
 	})
 }

@@ -82,7 +82,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("version 1 is now %+v", got)
 		}
 		wantCode(t, b, subjects.CodeNotFound, subjects.GetWorkflow, b.as, subjects.WorkflowVersionRequest{WorkflowID: first.ID, Version: 9})
-		call(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: first.ID})
+		call(t, b, subjects.DeleteWorkflow, subjects.DeleteWorkflowRequest{WorkflowID: first.ID})
 		wantCode(t, b, subjects.CodeNotFound, subjects.GetWorkflow, b.as, subjects.WorkflowVersionRequest{WorkflowID: first.ID})
 		wantCode(t, b, subjects.CodeNotFound, subjects.ExecuteWorkflow, b.as, subjects.ExecuteWorkflowRequest{WorkflowID: first.ID})
 		b.getExecution(t, e.ID)

@@ -29,7 +29,7 @@ func TestDiagrams(t *testing.T) {
 	wantDrawn(t, call(t, b, subjects.GetWorkflowDiagram, workflow), `n1["other<br/>set x"]`)
 	workflow.Version = 1
 	wantDrawn(t, call(t, b, subjects.GetWorkflowDiagram, workflow), `github.hold`)
-	call(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: running.WorkflowID})
+	call(t, b, subjects.DeleteWorkflow, subjects.DeleteWorkflowRequest{WorkflowID: running.WorkflowID})
 	wantDrawn(t, call(t, b, subjects.GetExecutionDiagram, execution), `n2["say<br/>echo<br/>completed"]`)
 
 	workflow.Version = 3

@@ -192,7 +192,7 @@ func TestOtherUsersFindNothing(t *testing.T) {
 		"get_workflow_diagram":   refusalOf(t, b, subjects.GetWorkflowDiagram, subjects.WorkflowVersionRequest{WorkflowID: workflowID}),
 		"list_workflow_versions": refusalOf(t, b, subjects.ListWorkflowVersions, subjects.ListWorkflowVersionsRequest{WorkflowRequest: subjects.WorkflowRequest{WorkflowID: workflowID}}),
 		"update_workflow":        refusalOf(t, b, subjects.UpdateWorkflow, subjects.UpdateWorkflowRequest{WorkflowID: workflowID, Definition: yaml(t, workflowOf(echoTasks))}),
-		"delete_workflow":        refusalOf(t, b, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: workflowID}),
+		"delete_workflow":        refusalOf(t, b, subjects.DeleteWorkflow, subjects.DeleteWorkflowRequest{WorkflowID: workflowID}),
 		"execute_workflow":       refusalOf(t, b, subjects.ExecuteWorkflow, subjects.ExecuteWorkflowRequest{WorkflowID: workflowID}),
 		"start_execution":        refusalOf(t, b, subjects.StartExecution, subjects.StartExecutionRequest{WorkflowID: workflowID}),
 		"get_schedule":           refusalOf(t, b, subjects.GetSchedule, subjects.ScheduleRequest{ScheduleID: s.ID}),

@@ -294,7 +294,7 @@ func TestScheduleFollowsDefinition(t *testing.T) {
 		wantCode(t, c.bundle, subjects.CodeNotFound, subjects.GetSchedule, c.as, subjects.ScheduleRequest{ScheduleID: s.ID})
 		update(scheduled("every: PT1H", "", echoTasks))
 		c.getSchedule(t, s.ID)
-		call(t, c.bundle, subjects.DeleteWorkflow, subjects.WorkflowRequest{WorkflowID: id})
+		call(t, c.bundle, subjects.DeleteWorkflow, subjects.DeleteWorkflowRequest{WorkflowID: id})
 		wantCode(t, c.bundle, subjects.CodeNotFound, subjects.GetSchedule, c.as, subjects.ScheduleRequest{ScheduleID: s.ID})
 	})
 }

@@ -106,6 +106,9 @@ func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowReq
 	if err != nil {
 		return subjects.Workflow{}, err
 	}
+	if err := r.Check(strconv.Itoa(row.Version)); err != nil {
+		return subjects.Workflow{}, err
+	}
 	w, err := a.resolve(ctx, subjects.WorkflowDefinitionRequest{Definition: r.Definition})
 	if err != nil {
 		return subjects.Workflow{}, err
@@ -126,6 +129,9 @@ func (a *Actor) updateWorkflow(ctx context.Context, r subjects.UpdateWorkflowReq
 		updated, err := setCurrentVersion(ctx, tx, row.ID, next)
 		if err != nil {
 			return err
+		}
+		if !updated && r.Conditional() {
+			return subjects.ErrPreconditionFailed
 		}
 		if !updated {
 			return subjects.Errorf(subjects.CodeConflict, "the workflow was updated or deleted concurrently")
@@ -228,7 +234,7 @@ func (a *Actor) listVersions(ctx context.Context, r subjects.ListWorkflowVersion
 	return actors.PageOf(items, r.PageLimit(), func(w subjects.Workflow) []string { return []string{strconv.Itoa(w.Version)} }), nil
 }
 
-func (a *Actor) deleteWorkflow(ctx context.Context, r subjects.WorkflowRequest) (subjects.Empty, error) {
+func (a *Actor) deleteWorkflow(ctx context.Context, r subjects.DeleteWorkflowRequest) (subjects.Empty, error) {
 	if err := a.changeable(); err != nil {
 		return subjects.Empty{}, err
 	}
@@ -236,8 +242,15 @@ func (a *Actor) deleteWorkflow(ctx context.Context, r subjects.WorkflowRequest) 
 	if err != nil {
 		return subjects.Empty{}, err
 	}
+	if err := r.Check(strconv.Itoa(row.Version)); err != nil {
+		return subjects.Empty{}, err
+	}
 	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if err := deleteWorkflow(ctx, tx, row.ID, a.Now()); err != nil {
+		if r.Conditional() {
+			if err := deleteWorkflowAt(ctx, tx, row.ID, row.Version, a.Now()); err != nil {
+				return err
+			}
+		} else if err := deleteWorkflow(ctx, tx, row.ID, a.Now()); err != nil {
 			return err
 		}
 		return deleteSchedule(ctx, tx, row.ID)

@@ -3,6 +3,7 @@ package workflow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -152,6 +153,19 @@ func deleteWorkflow(ctx context.Context, tx database.Tx, id string, now time.Tim
 	_, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("deleted_at = ?", now.UnixMicro()).Where("id = ?", id).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("deleting a workflow: %w", err)
+	}
+	return nil
+}
+
+// deleteWorkflowAt is deleteWorkflow if the workflow's current version is the given one, and ErrPreconditionFailed otherwise.
+func deleteWorkflowAt(ctx context.Context, tx database.Tx, id string, version int, now time.Time) error {
+	result, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("deleted_at = ?", now.UnixMicro()).Where("id = ?", id).
+		Where("version = ?", version).Where("deleted_at = 0").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("deleting a workflow: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, subjects.ErrPreconditionFailed)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func Set(
 			Name: "users", Doc: "The account and its profile.", Key: []string{"id"}, Of: "id = ?",
 			Columns: "id email email_verified:bool first_name last_name avatar_url locale time_zone roles:list disabled:bool " +
 				"duplicate_registration:bool second_factor created_at:time updated_at:time",
-			Omitted: map[string]string{"password_hash": omittedCredential, "epoch": omittedInternal, "erasure_id": omittedInternal},
+			Omitted: map[string]string{"password_hash": omittedCredential, "epoch": omittedInternal, "version": omittedInternal, "erasure_id": omittedInternal},
 		},
 		{Name: "sessions", Doc: "Sessions that have not ended.", Columns: "id method two_factors device ip created_at refreshed_at expires_at", Read: page},
 		{
