@@ -50,8 +50,12 @@ func natsReloadCommand() *cobra.Command {
 	return cmd
 }
 
-// foundWithin is how long servers have to answer that they exist, after the last one that did.
-const foundWithin = time.Second
+// foundWithin is how long servers have to answer that they exist, after the last one that did; moreWithin the same once all servers have
+// answered that those who did know of, because one that has just started may not know the others.
+const (
+	foundWithin = time.Second
+	moreWithin  = 100 * time.Millisecond
+)
 
 // natsServer is a running NATS server, as the system account addresses it.
 type natsServer struct{ ID, Name string }
@@ -114,8 +118,9 @@ func natsServers(sys *nats.Conn) ([]natsServer, error) {
 		return nil, fmt.Errorf("listing the NATS servers: %w", err)
 	}
 	var list []natsServer
+	active, within := 1, foundWithin
 	for {
-		msg, err := sub.NextMsg(foundWithin)
+		msg, err := sub.NextMsg(within)
 		if errors.Is(err, nats.ErrTimeout) {
 			return list, nil
 		}
@@ -124,11 +129,17 @@ func natsServers(sys *nats.Conn) ([]natsServer, error) {
 		}
 		var found struct {
 			Server natsServer `json:"server"`
+			State  struct {
+				Active int `json:"active_servers"`
+			} `json:"statsz"`
 		}
 		if err := json.Unmarshal(msg.Data, &found); err != nil {
 			return nil, fmt.Errorf("listing the NATS servers: %w", err)
 		}
 		list = append(list, found.Server)
+		if active, within = max(active, found.State.Active), foundWithin; len(list) >= active {
+			within = moreWithin
+		}
 	}
 }
 
