@@ -127,7 +127,7 @@ func edgeSetCommand() *cobra.Command {
 				return err
 			}
 			defer e.close()
-			err = e.change(cmd.Context(), func(dir string) error { return embedded.SetEdge(dir, args[0], enrolment) })
+			err = e.change(cmd.Context(), false, func(dir string) error { return embedded.SetEdge(dir, args[0], enrolment) })
 			if err != nil {
 				return err
 			}

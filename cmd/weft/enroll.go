@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +84,7 @@ func keysOf(dir string) string {
 
 // enroll enrolls a user at all servers and returns it with its nkey seed, which is nil if the user was not enrolled.
 func (e *enrollment) enroll(ctx context.Context, user mesh.Enrolled) (_ mesh.Enrolled, seed []byte, err error) {
-	err = e.change(ctx, func(dir string) (err error) {
+	err = e.change(ctx, false, func(dir string) (err error) {
 		user, seed, err = embedded.Enroll(dir, user, time.Now())
 		return err
 	})
@@ -115,16 +114,17 @@ func (e *enrollment) awaitAdmitted(ctx context.Context, user mesh.Enrolled, seed
 	}
 }
 
-// change calls f for the first server's folder and then makes the change known.
-func (e *enrollment) change(ctx context.Context, f func(dir string) error) error {
+// change calls f for the first server's folder and then makes the change known. With cut, servers close their leaf connections too.
+func (e *enrollment) change(ctx context.Context, cut bool, f func(dir string) error) error {
 	if err := f(e.dirs[0]); err != nil {
 		return err
 	}
-	return e.apply(ctx)
+	return e.apply(ctx, cut)
 }
 
-// apply copies the users of the first folder to the others, makes the running servers reload, and publishes the users to weft's processes.
-func (e *enrollment) apply(ctx context.Context) error {
+// apply copies the users of the first folder to the others, publishes them to weft's processes, and makes the running servers reload. The
+// published users decide whether the hub takes an outbox, so that they come first.
+func (e *enrollment) apply(ctx context.Context, cut bool) error {
 	users, err := embedded.LoadEnrolled(e.dirs[0])
 	if err != nil {
 		return err
@@ -134,42 +134,45 @@ func (e *enrollment) apply(ctx context.Context) error {
 			return err
 		}
 	}
-	reached, err := e.reload(ctx)
+	sys, reached, err := e.reach()
 	if err != nil || !reached {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, reloadWithin)
 	defer cancel()
-	return e.asMigrate(ctx, func(conn *mesh.Conn) error { return mesh.PublishEnrolled(ctx, conn.JS, users) })
+	err = e.asMigrate(ctx, func(conn *mesh.Conn) error { return mesh.PublishEnrolled(ctx, conn.JS, users) })
+	if sys == nil { // servers of weft's own read their changed files by themselves
+		return err
+	}
+	defer sys.Close()
+	return errors.Join(err, e.reload(ctx, sys, cut))
 }
 
-// reload makes the servers read their configuration again. It reports whether there is a running one.
-func (e *enrollment) reload(ctx context.Context) (reached bool, err error) {
+// reach connects to the system account of the running servers. It reports whether there is a running one; the connection is nil if all of
+// them are servers of weft's own.
+func (e *enrollment) reach() (sys *nats.Conn, reached bool, err error) {
 	running := 0
 	for _, dir := range e.dirs {
 		own, err := embedded.Running(dir)
 		if err != nil {
-			return false, err
+			return nil, false, err
 		}
 		if own {
 			running++
 		}
 	}
-	if running == len(e.dirs) { // servers of weft's own read their changed files by themselves
-		return true, nil
+	if running == len(e.dirs) {
+		return nil, true, nil
 	}
-	sys, err := e.connectSystem()
+	sys, err = e.connectSystem()
 	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) {
 		_, err := fmt.Fprintf(e.out, "No NATS server answers at %s: the change takes effect when it starts.\n", mesh.MaskURLs(e.natsURL))
-		return false, err
+		return nil, false, err
 	}
 	if err != nil {
-		return false, fmt.Errorf("connecting to NATS as %s: %w", mesh.UserSystem, err)
+		return nil, false, fmt.Errorf("connecting to NATS as %s: %w", mesh.UserSystem, err)
 	}
-	defer sys.Close()
-	ctx, cancel := context.WithTimeout(ctx, reloadWithin)
-	defer cancel()
-	return true, reloadServers(ctx, sys)
+	return sys, true, nil
 }
 
 // connectSystem connects to the system account, which may reload servers.
@@ -185,46 +188,6 @@ func (p *process) connectSystem() (*nats.Conn, error) {
 func (p *process) dial(options ...nats.Option) (*nats.Conn, error) {
 	options = append(options, nats.Timeout(reachWithin))
 	return nats.Connect(p.natsURL, append(options, natsTLS(p.config.NATS.TLS, p.keys).Options()...)...)
-}
-
-// reloadServers makes every server that answers within a second reload its configuration.
-func reloadServers(ctx context.Context, sys *nats.Conn) error {
-	inbox := sys.NewInbox()
-	sub, err := sys.SubscribeSync(inbox)
-	if err != nil {
-		return fmt.Errorf("listing the NATS servers: %w", err)
-	}
-	if err := sys.PublishRequest("$SYS.REQ.SERVER.PING", inbox, nil); err != nil {
-		return fmt.Errorf("listing the NATS servers: %w", err)
-	}
-	for {
-		msg, err := sub.NextMsg(time.Second)
-		if errors.Is(err, nats.ErrTimeout) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("listing the NATS servers: %w", err)
-		}
-		var found struct {
-			Server struct{ ID, Name string } `json:"server"`
-		}
-		if err := json.Unmarshal(msg.Data, &found); err != nil {
-			return fmt.Errorf("listing the NATS servers: %w", err)
-		}
-		answer, err := sys.RequestWithContext(ctx, "$SYS.REQ.SERVER."+found.Server.ID+".RELOAD", nil)
-		if err != nil {
-			return fmt.Errorf("reloading the NATS server %s: %w", found.Server.Name, err)
-		}
-		var result struct {
-			Error *struct{ Description string } `json:"error"`
-		}
-		if err := json.Unmarshal(answer.Data, &result); err != nil {
-			return fmt.Errorf("reloading the NATS server %s: %w", found.Server.Name, err)
-		}
-		if result.Error != nil {
-			return fmt.Errorf("reloading the NATS server %s: %s", found.Server.Name, result.Error.Description)
-		}
-	}
 }
 
 // publishUsers publishes the public keys, and the enrolled users if the folder beside the keys has a list of them.

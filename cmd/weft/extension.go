@@ -78,7 +78,7 @@ func enrolledRevokeCommand(kind, short, long, example string) *cobra.Command {
 				return err
 			}
 			defer e.close()
-			if err := e.change(cmd.Context(), func(dir string) error { return embedded.Revoke(dir, kind, args[0]) }); err != nil {
+			if err := e.change(cmd.Context(), true, func(dir string) error { return embedded.Revoke(dir, kind, args[0]) }); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(e.out, "Revoked %s.\n", args[0])

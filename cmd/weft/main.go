@@ -24,7 +24,7 @@
 //	config_keys.go      the keys of all settings, and their environment variables
 //	config_check.go     validating settings
 //	config_command.go   weft config
-//	nats*.go            weft nats-init, weft nats-context, weft nats-balance
+//	nats*.go            weft nats-init, weft nats-context, weft nats-balance, weft nats-reload
 //	tls.go              the files of TLS with NATS
 //	edge.go             weft edge: an edge node
 //	edge_enroll.go      weft edge enroll, set, list, revoke
@@ -121,7 +121,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(
 		upCommand(), runCommand(), migrateCommand(), backupCommand(), restoreCommand(), demoCommand(),
 		configCommand(), healthCommand(), adminCommand(), authCommand(), keysCommand(), ledgerCommand(),
-		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), natsBalanceCommand(), replayCommand(),
+		workflowCommand(), providerCommand(), natsInitCommand(), natsContextCommand(), natsBalanceCommand(), natsReloadCommand(), replayCommand(),
 		extensionCommand(), edgeCommand(), doctorCommand(),
 		versionCommand(),
 	)

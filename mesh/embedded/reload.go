@@ -26,6 +26,15 @@ func Running(dir string) (bool, error) {
 	return false, lock.Close()
 }
 
+// ConfigDigest identifies the configuration of a folder, as a server that has loaded it reports in config_digest of its VARZ.
+func ConfigDigest(dir string) (string, error) {
+	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", confFile, err)
+	}
+	return options.ConfigDigest(), nil
+}
+
 // configure reads the configuration of a folder as the server of this process runs it.
 func configure(dir string, leaf *leaf) (*server.Options, error) {
 	options, err := server.ProcessConfigFile(filepath.Join(dir, confFile))
