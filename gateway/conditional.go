@@ -8,8 +8,8 @@ import (
 
 // Shared header values of answers with an ETag. A cache may keep them for the same credentials, and must ask before each use.
 var (
-	privateNoCache    = []string{"private, no-cache"}
-	varyAuthorization = "Authorization"
+	privateNoCache  = []string{"private, no-cache"}
+	varyCredentials = "Authorization, Cookie"
 	// publicShortly is for documents that are the same for all and change with weft's version.
 	publicShortly = []string{"public, max-age=300"}
 )
@@ -27,7 +27,7 @@ func (rt *route) tag(rc *requestContext, reply []byte) (current bool) {
 		return false
 	}
 	rc.w.Header()["Cache-Control"] = privateNoCache
-	rc.addHeader("Vary", varyAuthorization)
+	rc.addHeader("Vary", varyCredentials)
 	return matchesETag(rc.r.Header, tag)
 }
 

@@ -68,6 +68,9 @@ type Gateway struct {
 	// draining is closed when shutdown begins, which ends the streams.
 	draining  chan struct{}
 	drainOnce sync.Once
+
+	// browserSessions refreshes the sessions of browsers.
+	browserSessions browserSessions
 }
 
 // New creates a gateway with routes for the declared endpoints. It fails if a setting is invalid or the bucket of the rate

@@ -58,6 +58,12 @@ func (rt *route) reply(rc *requestContext, m *nats.Msg) error {
 			return fmt.Errorf("setting the cookie of %s: %w", rt.d.Name(), err)
 		}
 	}
+	if wants, _ := rc.wantsCookies(); rt.signsIn && wants {
+		return rt.replyWithCookies(rc, m.Data)
+	}
+	if rt.signsOut && rc.caller.browser != nil {
+		rc.clearSessionCookies()
+	}
 	if rt.d.Tag != "" && rt.tag(rc, m.Data) {
 		rc.notModified()
 		return nil

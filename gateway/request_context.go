@@ -57,6 +57,8 @@ type caller struct {
 	claims mesh.Claims
 	// apiKey is the API key of the request; admit exchanges it for a token.
 	apiKey string
+	// browser is the session of the request's cookies; nil if it has none, or may come from another site.
+	browser *browserSession
 	// authErr says why the token or API key is invalid.
 	authErr error
 	address netip.Addr
@@ -152,11 +154,12 @@ func validRequestID(id string) bool {
 	return true
 }
 
-// identify sets the caller from the Authorization header. It rejects nothing: authorize and the actor do.
+// identify sets the caller from the Authorization header or, without one, from the session cookies. It rejects nothing: authorize and the actor do.
 func (rc *requestContext) identify() {
 	rc.caller.address = rc.g.proxies.clientAddress(rc.r)
 	values := rc.r.Header["Authorization"]
 	if len(values) == 0 {
+		rc.identifyByCookie()
 		return
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
@@ -175,11 +178,16 @@ func (rc *requestContext) identify() {
 	rc.caller.token, rc.caller.user, rc.caller.claims = token, claims.Subject, claims
 }
 
-// admit exchanges an API key for a token and takes the request's tokens from the rate limits. ownOnly replaces the limit of
+// admit exchanges an API key for a token, or the refresh token of a browser session if it is due, and takes the request's tokens from the rate limits. ownOnly replaces the limit of
 // the client address by the endpoint's own limits.
 func (rc *requestContext) admit(ctx context.Context, own []ownLimit, ownOnly bool) error {
 	if rc.caller.apiKey != "" {
 		if err := rc.exchangeAPIKey(ctx); err != nil {
+			return err
+		}
+	}
+	if rc.caller.browser != nil {
+		if err := rc.renewBrowserSession(ctx); err != nil {
 			return err
 		}
 	}

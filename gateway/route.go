@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type route struct {
 	own      []ownLimit
 	produces []string
 	location *locationTemplate
+	// signsIn, refreshes and signsOut are set if the endpoint replies with a session, exchanges a refresh token or ends the session.
+	signsIn, refreshes, signsOut bool
 }
 
 func (g *Gateway) newRoute(d *subjects.Descriptor) (*route, error) {
@@ -38,6 +41,9 @@ func (g *Gateway) newRoute(d *subjects.Descriptor) (*route, error) {
 		return nil, err
 	}
 	rt := &route{d: d, builder: b, own: ownLimits(d), location: newLocationTemplate(d.Location)}
+	rt.signsIn = d.ResponseType == reflect.TypeFor[subjects.Session]()
+	rt.refreshes = d.Subject == subjects.RefreshToken.Describe().Subject
+	rt.signsOut = d.Subject == subjects.Logout.Describe().Subject
 	switch {
 	case d.Stream:
 		rt.produces = []string{"text/event-stream"}
@@ -68,6 +74,14 @@ func (rt *route) handle(rc *requestContext) error {
 	}
 	if invalid != nil {
 		return invalid
+	}
+	if rt.signsIn {
+		if _, err := rc.wantsCookies(); err != nil {
+			return err
+		}
+	}
+	if rt.refreshes && rc.r.ContentLength == 0 && rc.hasSessionCookies() {
+		return rt.refreshBrowserSession(ctx, rc)
 	}
 	if accept := rc.r.Header["Accept"]; len(accept) > 0 && !rt.ignoresAccept() && !acceptable(accept, rt.produces) {
 		return subjects.Errorf(subjects.CodeNotAcceptable, "this operation produces %s", strings.Join(rt.produces, " or "))
