@@ -86,7 +86,8 @@ func (e *enrollment) reload(ctx context.Context, sys *nats.Conn, cut bool) error
 		}
 	}
 	if len(other) > 0 {
-		_, err := fmt.Fprintf(e.out, "These NATS servers have other files than %s: %s. If they belong to it, copy each server's folder to its machine and run weft nats-reload.\n",
+		_, err := fmt.Fprintf(e.out, "These NATS servers have other files than %s: %s. If they belong to it, copy each server's folder to its machine "+
+			"and run weft nats-reload.\n",
 			strings.Join(e.dirs, ", "), strings.Join(other, ", "))
 		errs = append(errs, err)
 	}
