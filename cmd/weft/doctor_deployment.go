@@ -42,7 +42,9 @@ func (d *doctor) add(status, detail, mend string) {
 	d.found = append(d.found, finding{d.check, status, detail, mend})
 }
 
-func (d *doctor) ok(format string, args ...any) { d.add(mailcheck.OK, fmt.Sprintf(format, args...), "") }
+func (d *doctor) ok(format string, args ...any) {
+	d.add(mailcheck.OK, fmt.Sprintf(format, args...), "")
+}
 
 // deploymentCheck is a check of weft doctor.
 type deploymentCheck struct {

@@ -82,20 +82,29 @@ func TestDoctorChecksNATS(t *testing.T) {
 // TestDoctorFindsMissingRestrictions has a NATS server that knows a user and does not restrict it.
 func TestDoctorFindsMissingRestrictions(t *testing.T) {
 	t.Parallel()
-	keys := t.TempDir()
-	pair, err := nkeys.CreateUser()
+	dir, keys := t.TempDir(), t.TempDir()
+	if _, err := embedded.Init(dir, embedded.Options{Port: -1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{mesh.UserOperator + ".nk", embedded.KeyringFile} {
+		text, err := os.ReadFile(filepath.Join(dir, "keys", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(keys, name), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	seed, err := embedded.LoadSeed(dir, mesh.UserOperator)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed, err := pair.Seed()
-	if err == nil {
-		err = os.WriteFile(filepath.Join(keys, mesh.UserOperator+".nk"), seed, 0o600)
+	pair, err := nkeys.FromSeed(seed)
+	if err != nil {
+		t.Fatal(err)
 	}
-	public, err2 := pair.PublicKey()
-	if err != nil || err2 != nil {
-		t.Fatal(err, err2)
-	}
-	if err := os.WriteFile(filepath.Join(keys, embedded.KeyringFile), []byte("{}"), 0o600); err != nil {
+	public, err := pair.PublicKey()
+	if err != nil {
 		t.Fatal(err)
 	}
 	server, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Nkeys: []*natsserver.NkeyUser{{Nkey: public}}})
