@@ -19,10 +19,6 @@ import (
 // doctorTimeout bounds all checks of weft doctor mail.
 const doctorTimeout = 2 * time.Minute
 
-func doctorCommand() *cobra.Command {
-	return groupCommand("doctor", "Find out why something does not work", doctorMailCommand(), doctorTLSCommand())
-}
-
 func doctorMailCommand() *cobra.Command {
 	var to, dns string
 	cmd := &cobra.Command{

@@ -37,7 +37,8 @@
 //	provider.go         weft provider lint, list, schema
 //	lint.go             what the lint commands share
 //	health.go           weft health
-//	doctor.go           weft doctor mail
+//	doctor*.go          weft doctor, weft doctor mail, weft doctor tls
+//	disk_space_*.go     the free space of a file system
 //	stopping.go         the time that a process has to end
 //	demo.go             weft demo: an HTTP client that prints its requests
 //	demo_story.go       the steps of the demo
