@@ -205,10 +205,8 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 		schema := doc.use(d.Response, subjects.Schemas(), "")
 		success["content"] = map[string]any{"application/json": map[string]any{"schema": schema}}
 	}
-	all := map[string]any{
-		strconv.Itoa(d.Status): success,
-		"default":              map[string]any{"$ref": "#/components/responses/Problem"},
-	}
+	all := errorResponses()
+	all[strconv.Itoa(d.Status)] = success
 	if d.Stream {
 		all[strconv.Itoa(http.StatusNoContent)] = map[string]any{
 			"description": "The client has the last event of the stream already: do not reconnect.", "headers": headerRefs(headers...),
