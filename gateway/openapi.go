@@ -92,7 +92,7 @@ func (doc *document) add(method, path string, op map[string]any) {
 }
 
 func (doc *document) render() map[string]any {
-	problem, webhooks := doc.problem(), doc.webhooks()
+	problem := doc.problem()
 	schemas := doc.published()
 	var tags []map[string]any
 	for _, name := range append(subjects.Actors(), "gateway") {
@@ -108,7 +108,7 @@ func (doc *document) render() map[string]any {
 		"servers":  []map[string]any{{"url": "/"}},
 		"tags":     tags,
 		"paths":    doc.paths,
-		"webhooks": webhooks,
+		"webhooks": webhooks(),
 		"components": map[string]any{
 			"schemas":   schemas,
 			"responses": map[string]any{"Problem": problem},

@@ -157,8 +157,12 @@ func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, re
 	if len(outside) == 0 {
 		return doc.useInRequest(d.Request), required, false
 	}
+	unknown := full.AdditionalProperties
+	if unknown == true { // the default, which generators misread in forms
+		unknown = nil
+	}
 	part := &huma.Schema{
-		Type: full.Type, Description: full.Description, AdditionalProperties: full.AdditionalProperties,
+		Type: full.Type, Description: full.Description, AdditionalProperties: unknown,
 		Properties: map[string]*huma.Schema{},
 	}
 	for _, name := range inside {

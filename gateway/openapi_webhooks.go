@@ -9,16 +9,16 @@ import (
 )
 
 // webhooks returns the section of the document that describes the requests which weft makes to users' webhooks, one for each public event.
-func (doc *document) webhooks() map[string]any {
+func webhooks() map[string]any {
 	all := map[string]any{}
 	for _, e := range subjects.PublicEvents() {
-		all[e.Type] = map[string]any{"post": doc.webhook(e)}
+		all[e.Type] = map[string]any{"post": webhook(e)}
 	}
 	return all
 }
 
 // webhook returns the request that delivers an event.
-func (doc *document) webhook(e *subjects.PublicEventDescriptor) map[string]any {
+func webhook(e *subjects.PublicEventDescriptor) map[string]any {
 	payload := &huma.Schema{
 		Type: huma.TypeObject, Required: []string{"type", "timestamp", "version", "data"},
 		Properties: map[string]*huma.Schema{
@@ -29,7 +29,7 @@ func (doc *document) webhook(e *subjects.PublicEventDescriptor) map[string]any {
 				Description: "The version of the payload. A change that is more than a further field gets a new version.",
 			},
 			"test": {Type: huma.TypeBoolean, Description: "true in test deliveries only."},
-			"data": doc.use(e.Schema, subjects.Schemas(), ""),
+			"data": inline(e.Schema),
 		},
 	}
 	return map[string]any{
@@ -51,6 +51,24 @@ func (doc *document) webhook(e *subjects.PublicEventDescriptor) map[string]any {
 			"4XX": map[string]any{"description": "The event is not received; the delivery is tried again."},
 		},
 	}
+}
+
+// inline returns a schema without references, which admits further fields. Generators of clients drop schemas to which webhooks alone refer.
+func inline(s *huma.Schema) *huma.Schema {
+	s = cloneSchema(resolve(s))
+	if s.AdditionalProperties == false {
+		s.AdditionalProperties = nil
+	}
+	if s.Items != nil {
+		s.Items = inline(s.Items)
+	}
+	if values, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		s.AdditionalProperties = inline(values)
+	}
+	for name, property := range s.Properties {
+		s.Properties[name] = inline(property)
+	}
+	return s
 }
 
 // webhookHeaders returns the headers of a delivery (Standard Webhooks, "Webhook headers").
