@@ -66,7 +66,7 @@ func stealAddress(t *testing.T, weft *running) *theft {
 	c.must(t, 201, "POST", "/v1/workflows", thiefDefinition, "Content-Type: application/yaml")
 	waiting := c.must(t, 201, "POST", "/v1/workflows", waitingDefinition, "Content-Type: application/yaml").text(".id")
 	c.must(t, 202, "POST", "/v1/workflows/"+waiting+"/executions", map[string]any{"input": map[string]any{"note": s.canary}})
-	c.must(t, 200, "PUT", "/v1/workflows/secrets/thief", map[string]any{"value": s.canary})
+	c.must(t, 200, "PUT", "/v1/secrets/thief", map[string]any{"value": s.canary})
 	c.must(t, 201, "POST", "/v1/objects?name=canary", `{"text": "canary of the thief"}`)
 	c.must(t, 202, "POST", "/v1/notifications", map[string]any{
 		"category": "system", "channels": []string{"email"}, "subject": s.canary, "body": "posted", "send_at": time.Now().Add(6 * time.Second),
@@ -93,7 +93,7 @@ func (s *theft) checkGone(t *testing.T, weft *running, owner *client, ownerID st
 	stranger.must(t, 401, "POST", "/v1/auth/login", s.credential)
 	for _, path := range []string{
 		"/v1/workflows", "/v1/schedules", "/v1/executions", "/v1/integrations", "/v1/consents", "/v1/objects", "/v1/auth/api-keys",
-		"/v1/workflows/secrets",
+		"/v1/secrets",
 	} {
 		if list := owner.must(t, 200, "GET", path, nil); list.text(".items | length") != "0" {
 			t.Errorf("the owner sees %s: %s", path, list)

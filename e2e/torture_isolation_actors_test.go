@@ -45,7 +45,7 @@ func attackWithThings(b *attackers) {
 			if err != nil {
 				b.t.Error(err)
 			}
-			b.send(user, "secret", http.MethodPut, fmt.Sprintf("/v1/workflows/secrets/s%d", n), value)
+			b.send(user, "secret", http.MethodPut, fmt.Sprintf("/v1/secrets/s%d", n), value)
 		case 2:
 			b.post(user, "connection", "/v1/integrations", b.provider.stub.connection(fmt.Sprint("c", n)))
 		case 3:

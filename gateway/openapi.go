@@ -24,6 +24,9 @@ const apiDescription = "The HTTP API of weft. An operation with `x-weft-subject`
 	"takes `Idempotency-Key`. `Request-Timeout` (seconds) shortens an operation's timeout. The response repeats `X-Request-Id`, " +
 	"or has a generated one."
 
+// projectURL is where problems with the API are reported.
+const projectURL = "https://github.com/weftmesh/weft"
+
 // security is the name of the only security scheme.
 const security = "bearer"
 
@@ -99,11 +102,13 @@ func (doc *document) render() map[string]any {
 		"openapi": "3.1.0",
 		"info": map[string]any{
 			"title": "weft", "version": doc.version, "description": apiDescription,
+			"contact": map[string]any{"name": "weft", "url": projectURL},
 			"license": map[string]any{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 		},
-		"servers": []map[string]any{{"url": "/"}},
-		"tags":    tags,
-		"paths":   doc.paths,
+		"servers":  []map[string]any{{"url": "/"}},
+		"tags":     tags,
+		"paths":    doc.paths,
+		"webhooks": webhooks(),
 		"components": map[string]any{
 			"schemas":   schemas,
 			"responses": map[string]any{"Problem": problem},
@@ -240,6 +245,12 @@ func (doc *document) problem() map[string]any {
 	}
 }
 
+// errorResponses returns the responses of errors: of requests that are refused (4XX), and of all others.
+func errorResponses() map[string]any {
+	problem := map[string]any{"$ref": "#/components/responses/Problem"}
+	return map[string]any{"4XX": problem, "default": problem}
+}
+
 func codeValues() []any {
 	var values []any
 	for _, code := range subjects.Codes() {
@@ -280,7 +291,7 @@ func headerRefs(names ...string) map[string]any {
 
 // ownOperation returns one of the gateway's own operations. It takes no parameters and no token.
 func (doc *document) ownOperation(id, summary, text string, schema *huma.Schema, statuses ...int) map[string]any {
-	responses := map[string]any{"default": map[string]any{"$ref": "#/components/responses/Problem"}}
+	responses := errorResponses()
 	for _, status := range statuses {
 		responses[strconv.Itoa(status)] = map[string]any{
 			"description": http.StatusText(status), "headers": headerRefs("X-Request-Id"),

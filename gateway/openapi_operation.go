@@ -164,8 +164,12 @@ func (doc *document) bodySchema(d *subjects.Descriptor) (schema *huma.Schema, re
 	if len(outside) == 0 {
 		return doc.useInRequest(d.Request), required, false
 	}
+	unknown := full.AdditionalProperties
+	if unknown == true { // the default, which generators misread in forms
+		unknown = nil
+	}
 	part := &huma.Schema{
-		Type: full.Type, Description: full.Description, AdditionalProperties: full.AdditionalProperties,
+		Type: full.Type, Description: full.Description, AdditionalProperties: unknown,
 		Properties: map[string]*huma.Schema{},
 	}
 	for _, name := range inside {
@@ -215,10 +219,8 @@ func (doc *document) responses(d *subjects.Descriptor) map[string]any {
 		schema := doc.use(d.Response, subjects.Schemas(), "")
 		success["content"] = map[string]any{"application/json": map[string]any{"schema": schema}}
 	}
-	all := map[string]any{
-		strconv.Itoa(d.Status): success,
-		"default":              map[string]any{"$ref": "#/components/responses/Problem"},
-	}
+	all := errorResponses()
+	all[strconv.Itoa(d.Status)] = success
 	if (d.Tag != "" || d.Parts) && d.HTTPMethod == http.MethodGet {
 		all[strconv.Itoa(http.StatusNotModified)] = map[string]any{
 			"description": "The client has the current representation: If-None-Match names it.", "headers": headerRefs("ETag", "X-Request-Id"),

@@ -72,7 +72,7 @@ type ListSuppressionsRequest struct {
 
 // ListSuppressions lists the addresses that get no mail.
 var ListSuppressions = declare(Endpoint[ListSuppressionsRequest, Page[Suppression]]{
-	Subject: "weft.v1.notification.list_suppressions", Route: "GET /v1/notifications/suppressions", Access: Role(RoleAdmin),
+	Subject: "weft.v1.notification.list_suppressions", Route: "GET /v1/suppressions", Access: Role(RoleAdmin),
 	Summary: "Addresses that get no mail", Doc: "Lists the suppressed addresses, newest first.",
 })
 
@@ -84,7 +84,7 @@ type AddSuppressionRequest struct {
 
 // AddSuppression adds an address to the suppression list.
 var AddSuppression = declare(Endpoint[AddSuppressionRequest, Suppression]{
-	Subject: "weft.v1.notification.add_suppression", Route: "POST /v1/notifications/suppressions", Access: Role(RoleAdmin), Status: 201,
+	Subject: "weft.v1.notification.add_suppression", Route: "POST /v1/suppressions", Access: Role(RoleAdmin), Status: 201,
 	Summary: "Suppress an address", Doc: "Adds an address to which nothing is sent any more. One that is there already remains as it is.",
 })
 
@@ -95,7 +95,7 @@ type SuppressionRequest struct {
 
 // DeleteSuppression removes an address from the suppression list.
 var DeleteSuppression = declare(Endpoint[SuppressionRequest, Empty]{
-	Subject: "weft.v1.notification.delete_suppression", Route: "DELETE /v1/notifications/suppressions/{id}", Access: Role(RoleAdmin),
+	Subject: "weft.v1.notification.delete_suppression", Route: "DELETE /v1/suppressions/{id}", Access: Role(RoleAdmin),
 	Summary: "Send to an address again",
 	Doc:     "Removes an address from the suppression list. What was suppressed before is not sent. Providers have lists of their own.",
 })

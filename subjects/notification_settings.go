@@ -87,5 +87,6 @@ var UpdateNotificationSettings = declare(Endpoint[UpdateNotificationSettingsRequ
 	Subject: "weft.v1.notification.update_notification_settings", Route: "PUT /v1/notifications/settings", Access: User, Tag: "version",
 	Summary: "Replace my notification settings",
 	Doc: "Replaces the caller's settings; what is absent gets its default. The category security cannot be switched off, collected or made " +
-		"conditional for in_app and email. Quiet hours and windows must leave some time of the week. `precondition_failed`: the version is not one that If-Match names.",
+		"conditional for in_app and email. Quiet hours and windows must leave some time of the week. " +
+		"`precondition_failed`: the version is not one that If-Match names.",
 })

@@ -20,7 +20,7 @@ type PutWorkflowSecretRequest struct {
 
 // PutWorkflowSecret stores a secret for the caller's workflows.
 var PutWorkflowSecret = declare(Endpoint[PutWorkflowSecretRequest, WorkflowSecret]{
-	Subject: "weft.v1.workflow.put_secret", Route: "PUT /v1/workflows/secrets/{name}", Access: Scope(ScopeWorkflowsExecute),
+	Subject: "weft.v1.workflow.put_secret", Route: "PUT /v1/secrets/{name}", Access: Scope(ScopeWorkflowsExecute),
 	MaxMessage: 128 << 10,
 	Summary:    "Set a workflow secret",
 	Doc: "Stores a string or an object of at most 16 KiB, sealed, for those of the caller's workflows that name it in use.secrets, and " +
@@ -29,7 +29,7 @@ var PutWorkflowSecret = declare(Endpoint[PutWorkflowSecretRequest, WorkflowSecre
 
 // ListWorkflowSecrets lists the names of the caller's secrets.
 var ListWorkflowSecrets = declare(Endpoint[PageRequest, Page[WorkflowSecret]]{
-	Subject: "weft.v1.workflow.list_secrets", Route: "GET /v1/workflows/secrets", Access: Scope(ScopeWorkflowsRead),
+	Subject: "weft.v1.workflow.list_secrets", Route: "GET /v1/secrets", Access: Scope(ScopeWorkflowsRead),
 	Summary: "My secrets", Doc: "Lists the names of the caller's secrets, without their values.",
 })
 
@@ -40,7 +40,7 @@ type WorkflowSecretRequest struct {
 
 // DeleteWorkflowSecret deletes a secret.
 var DeleteWorkflowSecret = declare(Endpoint[WorkflowSecretRequest, Empty]{
-	Subject: "weft.v1.workflow.delete_secret", Route: "DELETE /v1/workflows/secrets/{name}", Access: Scope(ScopeWorkflowsExecute),
+	Subject: "weft.v1.workflow.delete_secret", Route: "DELETE /v1/secrets/{name}", Access: Scope(ScopeWorkflowsExecute),
 	Summary: "Delete a secret",
 	Doc:     "Deletes a secret. Calls that use it then fail with a configuration error.",
 })
