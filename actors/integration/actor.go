@@ -2,7 +2,8 @@
 //
 // It owns:
 //   - the subjects weft.v1.integration.*;
-//   - the tables connections, calls, hooks, hook_deliveries, probes, objects, object_parts and object_usage;
+//   - the tables connections, calls, hooks, hook_deliveries, probes, objects, object_parts, object_usage,
+//     agent_policies and agent_approvals;
 //   - the buckets integration_limits and integration_oauth_state, and the object store integration_objects;
 //   - the events integration.connected, .disconnected, .needs_reauth, .webhook_received and .account_erased in the stream
 //     EVENTS.
@@ -153,6 +154,13 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
 			actors.Bind(subjects.GetIntegrationLimits, a.getLimits),
+			actors.Bind(subjects.SearchActions, a.searchActions),
+			actors.Bind(subjects.GetAgentPolicy, a.getAgentPolicy),
+			actors.Bind(subjects.SetAgentPolicy, a.setAgentPolicy),
+			actors.Bind(subjects.ListAgentApprovals, a.listAgentApprovals),
+			actors.Bind(subjects.DecideAgentApproval, a.decideAgentApproval),
+			actors.Bind(subjects.AuthorizeAgentAction, a.authorizeAgentAction),
+			actors.Bind(subjects.AuthorizeAgentWorkflow, a.authorizeAgentWorkflow),
 			dataexport.Bind(subjects.ExportIntegrationSubject, a.Deps, ExportSet()),
 		},
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationErasure, subjects.IntegrationErased, a.eraseUser)},
@@ -160,6 +168,7 @@ func (a *Actor) Service() actors.Service {
 			"call_log": a.callLog.run, "call_sweep": a.callLog.sweep, "hook_sweep": a.webhooks.sweep,
 			"probes": a.prober.run, "token_refresh": a.tokens.run,
 			"provider_folder": a.registry.watch, "objects": a.objects.run,
+			"agent_approval_sweep": a.sweepAgentApprovals,
 		},
 	}
 }
