@@ -80,7 +80,7 @@ func findAgentApproval(ctx context.Context, db bun.IDB, userID, id string) (row 
 // findOpenAgentApproval reads a user's pending request for the same call that has not expired.
 func findOpenAgentApproval(ctx context.Context, db bun.IDB, of agentApprovalRow) (row agentApprovalRow, err error) {
 	err = db.NewSelect().Model(&row).Where("user_id = ?", of.UserID).Where("digest = ?", of.Digest).
-		Where("status = ?", subjects.AgentApprovalPending).Where("expires_at > ?", of.CreatedAt).Order("id DESC").Limit(1).Scan(ctx)
+		Where("status = ?", subjects.AgentApprovalPending).Where("expires_at > ?", of.CreatedAt).Limit(1).Scan(ctx)
 	return row, database.OneRow(err, "reading an approval request", errNoAgentApproval)
 }
 

@@ -138,7 +138,7 @@ func sendEncoded(ctx context.Context, c call, d *subjects.Descriptor, data []byt
 // forward returns the run of a tool whose arguments and result are those of an endpoint.
 func forward[Req, Res any](e subjects.Endpoint[Req, Res]) func(context.Context, call, json.RawMessage) (any, error) {
 	return func(ctx context.Context, c call, arguments json.RawMessage) (any, error) {
-		if len(arguments) == 0 {
+		if len(arguments) == 0 || string(arguments) == "null" {
 			arguments = json.RawMessage("{}")
 		}
 		reply, err := sendEncoded(ctx, c, e.Describe(), arguments)
@@ -148,7 +148,7 @@ func forward[Req, Res any](e subjects.Endpoint[Req, Res]) func(context.Context, 
 
 // decode decodes a tool's arguments. The error is CodeInvalid.
 func decode(arguments json.RawMessage, into any) error {
-	if len(arguments) == 0 {
+	if len(arguments) == 0 || string(arguments) == "null" {
 		arguments = json.RawMessage("{}")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(arguments))
