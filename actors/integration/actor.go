@@ -56,6 +56,7 @@ type Actor struct {
 	hookSecrets hookSecrets
 	webhooks    *webhooks
 	prober      *prober
+	agents      *agents
 	objects     *objects
 	flows       *oauthstate.Store[authorizationFlow]
 	bounds      *bounds
@@ -110,6 +111,7 @@ func (a *Actor) addEngines(client *egress.Client) {
 		tokens: a.tokens, objects: a.objects, log: a.callLog, metrics: a.metrics, jitter: jitter,
 		proven: newProvenTokens(),
 	}
+	a.agents = &agents{Deps: d, config: c, registry: a.registry, calls: a.calls}
 	a.configurer = &configurer{Deps: d, calls: a.calls, vault: a.vault, client: a.tokenClient, tokens: a.tokens}
 	a.hookSecrets = hookSecrets{sealer: d.Sealer, now: d.Now, keepOld: c.Webhooks.OldSecret}
 	a.webhooks = &webhooks{
@@ -154,13 +156,13 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
 			actors.Bind(subjects.GetIntegrationLimits, a.getLimits),
-			actors.Bind(subjects.SearchActions, a.searchActions),
-			actors.Bind(subjects.GetAgentPolicy, a.getAgentPolicy),
-			actors.Bind(subjects.SetAgentPolicy, a.setAgentPolicy),
-			actors.Bind(subjects.ListAgentApprovals, a.listAgentApprovals),
-			actors.Bind(subjects.DecideAgentApproval, a.decideAgentApproval),
-			actors.Bind(subjects.AuthorizeAgentAction, a.authorizeAgentAction),
-			actors.Bind(subjects.AuthorizeAgentWorkflow, a.authorizeAgentWorkflow),
+			actors.Bind(subjects.SearchActions, a.agents.searchActions),
+			actors.Bind(subjects.GetAgentPolicy, a.agents.getAgentPolicy),
+			actors.Bind(subjects.SetAgentPolicy, a.agents.setAgentPolicy),
+			actors.Bind(subjects.ListAgentApprovals, a.agents.listAgentApprovals),
+			actors.Bind(subjects.DecideAgentApproval, a.agents.decideAgentApproval),
+			actors.Bind(subjects.AuthorizeAgentAction, a.agents.authorizeAgentAction),
+			actors.Bind(subjects.AuthorizeAgentWorkflow, a.agents.authorizeAgentWorkflow),
 			dataexport.Bind(subjects.ExportIntegrationSubject, a.Deps, ExportSet()),
 		},
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationErasure, subjects.IntegrationErased, a.eraseUser)},
@@ -168,7 +170,7 @@ func (a *Actor) Service() actors.Service {
 			"call_log": a.callLog.run, "call_sweep": a.callLog.sweep, "hook_sweep": a.webhooks.sweep,
 			"probes": a.prober.run, "token_refresh": a.tokens.run,
 			"provider_folder": a.registry.watch, "objects": a.objects.run,
-			"agent_approval_sweep": a.sweepAgentApprovals,
+			"agent_approval_sweep": a.agents.sweepAgentApprovals,
 		},
 	}
 }

@@ -15,16 +15,24 @@ import (
 	"github.com/weftmesh/weft/subjects"
 )
 
-func (a *Actor) searchActions(_ context.Context, r subjects.SearchActionsRequest) (subjects.ActionMatches, error) {
+// agents decides what agents may do, by their users' policies.
+type agents struct {
+	actors.Deps
+	config   Config
+	registry *registry
+	calls    *callExecutor
+}
+
+func (a *agents) searchActions(_ context.Context, r subjects.SearchActionsRequest) (subjects.ActionMatches, error) {
 	return searchActions(a.registry.all(), r), nil
 }
 
-func (a *Actor) getAgentPolicy(ctx context.Context, _ subjects.Empty) (subjects.AgentPolicy, error) {
+func (a *agents) getAgentPolicy(ctx context.Context, _ subjects.Empty) (subjects.AgentPolicy, error) {
 	return a.agentPolicy(ctx, actors.CallerFrom(ctx).UserID)
 }
 
 // agentPolicy returns a user's policy, which has no rules if the user has set none.
-func (a *Actor) agentPolicy(ctx context.Context, userID string) (subjects.AgentPolicy, error) {
+func (a *agents) agentPolicy(ctx context.Context, userID string) (subjects.AgentPolicy, error) {
 	policy := subjects.AgentPolicy{Rules: []subjects.AgentRule{}}
 	row, err := findAgentPolicy(ctx, a.DB.DB, userID)
 	if errors.Is(err, errNoAgentPolicy) {
@@ -41,7 +49,7 @@ func (a *Actor) agentPolicy(ctx context.Context, userID string) (subjects.AgentP
 	return policy, nil
 }
 
-func (a *Actor) setAgentPolicy(ctx context.Context, r subjects.SetAgentPolicyRequest) (subjects.AgentPolicy, error) {
+func (a *agents) setAgentPolicy(ctx context.Context, r subjects.SetAgentPolicyRequest) (subjects.AgentPolicy, error) {
 	rules, err := subjects.Encode(r.Rules)
 	if err != nil {
 		return subjects.AgentPolicy{}, fmt.Errorf("encoding an agent policy: %w", err)
@@ -54,7 +62,7 @@ func (a *Actor) setAgentPolicy(ctx context.Context, r subjects.SetAgentPolicyReq
 }
 
 // authorizeAgentAction resolves the action by the connection, so that its safety is never the caller's claim.
-func (a *Actor) authorizeAgentAction(ctx context.Context, r subjects.AuthorizeAgentActionRequest) (subjects.AgentAuthorization, error) {
+func (a *agents) authorizeAgentAction(ctx context.Context, r subjects.AuthorizeAgentActionRequest) (subjects.AgentAuthorization, error) {
 	none := subjects.AgentAuthorization{}
 	c, err := a.calls.connectionNamed(ctx, r.IntegrationID)
 	if err != nil {
@@ -74,13 +82,13 @@ func (a *Actor) authorizeAgentAction(ctx context.Context, r subjects.AuthorizeAg
 	return a.authorizeAgent(ctx, agentApprovalRow{Operation: c.Provider + "." + action.ID, Target: c.ID, Client: r.Client}, action.Safety, r.Input, r.ApprovalID)
 }
 
-func (a *Actor) authorizeAgentWorkflow(ctx context.Context, r subjects.AuthorizeAgentWorkflowRequest) (subjects.AgentAuthorization, error) {
+func (a *agents) authorizeAgentWorkflow(ctx context.Context, r subjects.AuthorizeAgentWorkflowRequest) (subjects.AgentAuthorization, error) {
 	row := agentApprovalRow{Operation: subjects.AgentWorkflowStart, Target: strings.ToLower(r.WorkflowID), Client: r.Client}
 	return a.authorizeAgent(ctx, row, egress.WriteOnce, r.Input, r.ApprovalID)
 }
 
 // authorizeAgent decides about a call, whose row has operation, target and client.
-func (a *Actor) authorizeAgent(
+func (a *agents) authorizeAgent(
 	ctx context.Context, row agentApprovalRow, safety egress.Safety, input json.RawMessage, approvalID string,
 ) (subjects.AgentAuthorization, error) {
 	none := subjects.AgentAuthorization{}
@@ -122,7 +130,7 @@ func (a *Actor) authorizeAgent(
 }
 
 // askForAgent returns the pending request for the call, or creates one.
-func (a *Actor) askForAgent(ctx context.Context, tx database.Tx, row agentApprovalRow) (subjects.AgentAuthorization, error) {
+func (a *agents) askForAgent(ctx context.Context, tx database.Tx, row agentApprovalRow) (subjects.AgentAuthorization, error) {
 	none := subjects.AgentAuthorization{}
 	pending, err := findOpenAgentApproval(ctx, tx, row)
 	if err == nil {
@@ -149,7 +157,7 @@ func (a *Actor) askForAgent(ctx context.Context, tx database.Tx, row agentApprov
 
 // useAgentApproval uses up an approved request for exactly the call of row. The transaction commits before the call is made, so that it
 // is made at most once.
-func (a *Actor) useAgentApproval(ctx context.Context, tx database.Tx, row agentApprovalRow, id string) (subjects.AgentAuthorization, error) {
+func (a *agents) useAgentApproval(ctx context.Context, tx database.Tx, row agentApprovalRow, id string) (subjects.AgentAuthorization, error) {
 	none := subjects.AgentAuthorization{}
 	found, err := findAgentApproval(ctx, tx, row.UserID, id)
 	switch {
@@ -180,19 +188,19 @@ func (a *Actor) useAgentApproval(ctx context.Context, tx database.Tx, row agentA
 }
 
 // asks is the answer that a call waits for an approval.
-func (a *Actor) asks(row agentApprovalRow) subjects.AgentAuthorization {
+func (a *agents) asks(row agentApprovalRow) subjects.AgentAuthorization {
 	approval := a.agentApproval(row)
 	return subjects.AgentAuthorization{Decision: subjects.AgentAsk, Approval: &approval}
 }
 
 // agentApproval is a request as its user sees it, with the URL of its decision.
-func (a *Actor) agentApproval(row agentApprovalRow) subjects.AgentApproval {
+func (a *agents) agentApproval(row agentApprovalRow) subjects.AgentApproval {
 	r := row.resource()
 	r.ApproveURL = strings.TrimSuffix(a.config.PublicURL, "/") + "/v1/agents/approvals/" + r.ID
 	return r
 }
 
-func (a *Actor) listAgentApprovals(ctx context.Context, r subjects.ListAgentApprovalsRequest) (subjects.Page[subjects.AgentApproval], error) {
+func (a *agents) listAgentApprovals(ctx context.Context, r subjects.ListAgentApprovalsRequest) (subjects.Page[subjects.AgentApproval], error) {
 	none := subjects.Page[subjects.AgentApproval]{}
 	after, err := actors.DecodeCursor(r.Cursor, 1)
 	if err != nil {
@@ -209,7 +217,7 @@ func (a *Actor) listAgentApprovals(ctx context.Context, r subjects.ListAgentAppr
 	return actors.PageOf(items, r.PageLimit(), func(r subjects.AgentApproval) []string { return []string{r.ID} }), nil
 }
 
-func (a *Actor) decideAgentApproval(ctx context.Context, r subjects.DecideAgentApprovalRequest) (subjects.AgentApproval, error) {
+func (a *agents) decideAgentApproval(ctx context.Context, r subjects.DecideAgentApprovalRequest) (subjects.AgentApproval, error) {
 	status := subjects.AgentApprovalApproved
 	if r.Decision == "reject" {
 		status = subjects.AgentApprovalRejected
@@ -237,7 +245,7 @@ func (a *Actor) decideAgentApproval(ctx context.Context, r subjects.DecideAgentA
 }
 
 // sweepAgentApprovals deletes requests at the age at which calls are deleted from the log, until ctx ends.
-func (a *Actor) sweepAgentApprovals(ctx context.Context) error {
+func (a *agents) sweepAgentApprovals(ctx context.Context) error {
 	return wait.Repeat(ctx, a.config.Calls.SweepEvery, func(ctx context.Context) error {
 		before := a.Now().Add(-a.config.Calls.KeepFor).UnixMicro()
 		return a.DB.InBatches(ctx, sweepBatch, func(ctx context.Context, tx database.Tx) (int64, error) {
