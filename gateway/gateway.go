@@ -57,6 +57,7 @@ type Gateway struct {
 	streams  *streams
 	budgets  budgets
 	eventIDs eventIDs
+	agents   *agents
 	metrics  *metrics
 	// certificate is nil without TLS.
 	certificate *certificate
@@ -102,6 +103,7 @@ func newGateway(d Deps, c Config, endpoints []*subjects.Descriptor) (*Gateway, e
 	}
 	g.streams = newStreams(c.Streams, g.metrics)
 	g.budgets = newBudgets(c, g.metrics)
+	g.agents = newAgents(d.Version)
 	if g.eventIDs, err = newEventIDs(d.Conn); err != nil {
 		return nil, err
 	}

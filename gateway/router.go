@@ -40,6 +40,7 @@ func (g *Gateway) router(endpoints []*subjects.Descriptor) (_ http.Handler, err 
 	for _, op := range own {
 		add(http.MethodGet, op)
 	}
+	add(http.MethodPost, &operation{name: "gateway.mcp", route: "/mcp", handle: handleMCP})
 	mux.HandleFunc(anyPath, g.serve(&operation{name: "gateway.no_route", route: "-", handle: func(rc *requestContext) error {
 		return handleUnmatched(rc, mux)
 	}}))
@@ -103,7 +104,7 @@ func handleUnmatched(rc *requestContext, mux *http.ServeMux) error {
 // an endpoint declares.
 var corsRequestHeaders = sync.OnceValue(func() string {
 	names := []string{
-		"Accept", "Authorization", "Baggage", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID", "Range",
+		"Accept", "Authorization", "Baggage", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Range",
 		"Request-Timeout", "Traceparent", "Tracestate", "X-Request-Id",
 	}
 	for _, d := range subjects.Endpoints() {

@@ -17,7 +17,7 @@ actors/budget actors/wait
 actors/pattern
 actors/jq actors/schema
  subjects kv mesh/fair mesh/pki actors/langtag actors/egress actors/database actors/integration/webhook actors/integration/providers actors/notification/channel actors/notification/timing actors/notification/template actors/workflow/language actors/workflow/migrations actors/workflow/packed actors/actortest/mailsink
-mesh mesh/memory mesh/compute actors/outbox actors/deferred actors/quota actors/seal actors/integration/manifest actors/workflow/openapi actors/workflow/schedule actors/workflow/reference
+mesh gateway/mcp mesh/memory mesh/compute actors/outbox actors/deferred actors/quota actors/seal actors/integration/manifest actors/workflow/openapi actors/workflow/schedule actors/workflow/reference
 mesh/embedded gateway actors actors/idempotency actors/oauthstate actors/integration/providers/slices actors/workflow/machine
 actors/workflow/definition actors/workflow/diagram actors/workflow/extension
 actors/runtime actors/dataexport actors/workflow/engine actors/auth/password actors/notification/dispatch actors/notification/providers actors/consent/ledger actors/consent/receipt

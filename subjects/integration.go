@@ -13,6 +13,7 @@ type ExecuteActionRequest struct {
 	CallKey       string          `json:"call_key,omitempty" maxLength:"200" doc:"The same for all attempts of a call; passed to providers that support idempotency keys."`
 	Repeated      bool            `json:"repeated,omitempty" doc:"The caller may have made this call before without learning its outcome. An action that must not run twice is then refused: conflict, with the field code unknown_outcome for call_key."`
 	NoWait        bool            `json:"no_wait,omitempty" doc:"Do not wait more than a second for a rate limit: answer rate_limited with retry_after, for callers that wait themselves. Nothing was carried out then."`
+	Client        string          `json:"client,omitempty" maxLength:"100" doc:"The program that makes the call, for the log."`
 }
 
 // ActionResult is the result of an action.
@@ -74,6 +75,7 @@ type CallRecord struct {
 	At                time.Time `json:"at"`
 	Action            string    `json:"action"`
 	Caller            string    `json:"caller" doc:"user, or the service that called on the user's behalf."`
+	Client            string    `json:"client,omitempty" doc:"The program that made the call as it names itself; an agent's at /mcp."`
 	Status            string    `json:"status" enum:"ok,error"`
 	HTTPStatus        int       `json:"http_status,omitempty" doc:"The provider's HTTP status, if it answered."`
 	Code              Code      `json:"code,omitempty" doc:"The error's code as returned to the caller."`

@@ -2,7 +2,8 @@
 //
 // It owns:
 //   - the subjects weft.v1.integration.*;
-//   - the tables connections, calls, hooks, hook_deliveries, probes, objects, object_parts and object_usage;
+//   - the tables connections, calls, hooks, hook_deliveries, probes, objects, object_parts, object_usage,
+//     agent_policies and agent_approvals;
 //   - the buckets integration_limits and integration_oauth_state, and the object store integration_objects;
 //   - the events integration.connected, .disconnected, .needs_reauth, .webhook_received and .account_erased in the stream
 //     EVENTS.
@@ -55,6 +56,7 @@ type Actor struct {
 	hookSecrets hookSecrets
 	webhooks    *webhooks
 	prober      *prober
+	agents      *agents
 	objects     *objects
 	flows       *oauthstate.Store[authorizationFlow]
 	bounds      *bounds
@@ -109,6 +111,7 @@ func (a *Actor) addEngines(client *egress.Client) {
 		tokens: a.tokens, objects: a.objects, log: a.callLog, metrics: a.metrics, jitter: jitter,
 		proven: newProvenTokens(),
 	}
+	a.agents = &agents{Deps: d, config: c, registry: a.registry, calls: a.calls}
 	a.configurer = &configurer{Deps: d, calls: a.calls, vault: a.vault, client: a.tokenClient, tokens: a.tokens}
 	a.hookSecrets = hookSecrets{sealer: d.Sealer, now: d.Now, keepOld: c.Webhooks.OldSecret}
 	a.webhooks = &webhooks{
@@ -153,6 +156,13 @@ func (a *Actor) Service() actors.Service {
 			actors.Bind(subjects.GetObjectContent, a.objectContent),
 			actors.Bind(subjects.DeleteObject, a.deleteObject),
 			actors.Bind(subjects.GetIntegrationLimits, a.getLimits),
+			actors.Bind(subjects.SearchActions, a.agents.searchActions),
+			actors.Bind(subjects.GetAgentPolicy, a.agents.getAgentPolicy),
+			actors.Bind(subjects.SetAgentPolicy, a.agents.setAgentPolicy),
+			actors.Bind(subjects.ListAgentApprovals, a.agents.listAgentApprovals),
+			actors.Bind(subjects.DecideAgentApproval, a.agents.decideAgentApproval),
+			actors.Bind(subjects.AuthorizeAgentAction, a.agents.authorizeAgentAction),
+			actors.Bind(subjects.AuthorizeAgentWorkflow, a.agents.authorizeAgentWorkflow),
 			dataexport.Bind(subjects.ExportIntegrationSubject, a.Deps, ExportSet()),
 		},
 		Workers: []actors.Worker{actors.OnErasure(a.Deps, subjects.IntegrationErasure, subjects.IntegrationErased, a.eraseUser)},
@@ -160,6 +170,7 @@ func (a *Actor) Service() actors.Service {
 			"call_log": a.callLog.run, "call_sweep": a.callLog.sweep, "hook_sweep": a.webhooks.sweep,
 			"probes": a.prober.run, "token_refresh": a.tokens.run,
 			"provider_folder": a.registry.watch, "objects": a.objects.run,
+			"agent_approval_sweep": a.agents.sweepAgentApprovals,
 		},
 	}
 }

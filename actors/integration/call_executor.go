@@ -68,11 +68,13 @@ type callSpec struct {
 }
 
 // callIdentity identifies a call. key is the same for all attempts of it. repeated means that the caller may have made the
-// call before, with an unknown outcome. noWait means that the caller waits for rate limits itself.
+// call before, with an unknown outcome. noWait means that the caller waits for rate limits itself. client is the program that the log
+// names.
 type callIdentity struct {
 	key      string
 	repeated bool
 	noWait   bool
+	client   string
 }
 
 // longestWait is how long a call with noWait waits for a rate limit.
@@ -156,7 +158,7 @@ func (e *callExecutor) run(
 			e.tokens.requireReauth(ctx, c, "", describeFailure(c.Provider, o.failed))
 		}
 	}
-	e.record(ctx, c, action.ID, callID, o, err, took)
+	e.record(ctx, c, action.ID, callID, identity.client, o, err, took)
 	return o, callID, err
 }
 
@@ -199,9 +201,9 @@ func (e *callExecutor) recheck(ctx context.Context, c connectionRow) error {
 }
 
 // record logs a call asynchronously.
-func (e *callExecutor) record(ctx context.Context, c connectionRow, action, callID string, o *outcome, err error, took time.Duration) {
+func (e *callExecutor) record(ctx context.Context, c connectionRow, action, callID, client string, o *outcome, err error, took time.Duration) {
 	row := callRow{
-		ID: callID, ConnectionID: c.ID, UserID: c.UserID, Provider: c.Provider, Action: action, Caller: "user",
+		ID: callID, ConnectionID: c.ID, UserID: c.UserID, Provider: c.Provider, Action: action, Caller: "user", Client: client,
 		At: e.Now().UnixMicro(), Duration: took.Microseconds(), Status: callOK, HTTPStatus: o.status, Attempts: o.attempts,
 		ProviderRequestID: o.requestID,
 	}

@@ -29,7 +29,7 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteActionRequest) (s
 	if err != nil {
 		return none, subjects.InvalidField("input", "must be a JSON object")
 	}
-	o, callID, err := a.calls.run(ctx, c, action, input, callIdentity{key: r.CallKey, repeated: r.Repeated, noWait: r.NoWait})
+	o, callID, err := a.calls.run(ctx, c, action, input, callIdentity{key: r.CallKey, repeated: r.Repeated, noWait: r.NoWait, client: r.Client})
 	if err != nil && len(action.Before) == 0 {
 		return none, notStarted(ctx, o, err)
 	}

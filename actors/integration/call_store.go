@@ -21,6 +21,7 @@ type callRow struct {
 	Provider          string `bun:"provider"`
 	Action            string `bun:"action"`
 	Caller            string `bun:"caller"`
+	Client            string `bun:"client"`
 	At                int64  `bun:"at"`
 	Duration          int64  `bun:"duration"`
 	Status            string `bun:"status"`
@@ -34,7 +35,7 @@ type callRow struct {
 
 func (c callRow) resource() subjects.CallRecord {
 	return subjects.CallRecord{
-		ID: c.ID, At: time.UnixMicro(c.At).UTC(), Action: c.Action, Caller: c.Caller, Status: c.Status, HTTPStatus: c.HTTPStatus,
+		ID: c.ID, At: time.UnixMicro(c.At).UTC(), Action: c.Action, Caller: c.Caller, Client: c.Client, Status: c.Status, HTTPStatus: c.HTTPStatus,
 		Code: subjects.Code(c.Code), Class: c.Class, Message: c.Message, DurationMS: float64(c.Duration) / 1000,
 		Attempts: c.Attempts, ProviderRequestID: c.ProviderRequestID,
 	}

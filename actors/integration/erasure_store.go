@@ -8,7 +8,10 @@ import (
 )
 
 // userTables are the tables whose rows name their user in the column user_id, except the objects'.
-var userTables = []any{(*hookRow)(nil), (*connectionRow)(nil), (*callRow)(nil), (*probeRow)(nil), (*hookUsageRow)(nil)}
+var userTables = []any{
+	(*hookRow)(nil), (*connectionRow)(nil), (*callRow)(nil), (*probeRow)(nil), (*hookUsageRow)(nil),
+	(*agentPolicyRow)(nil), (*agentApprovalRow)(nil),
+}
 
 // deleteUserRows deletes a user's rows from userTables and returns how many there were. The deliveries of the user's
 // hooks are deleted too, and not counted.

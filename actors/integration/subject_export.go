@@ -25,7 +25,7 @@ func ExportSet() dataexport.Set {
 		},
 		{
 			Name: "calls", Doc: "Calls that were made in connected accounts.", Key: []string{"id"},
-			Columns: "id connection_id user_id provider action caller at:time duration status http_status code class message attempts provider_request_id",
+			Columns: "id connection_id user_id provider action caller client at:time duration status http_status code class message attempts provider_request_id",
 		},
 		{
 			Name: "hooks", Doc: "Addresses at which providers report events.", Key: []string{"id"},
@@ -52,6 +52,15 @@ func ExportSet() dataexport.Set {
 			Omitted: map[string]string{
 				"data_key": omittedCredential, "reserved": omittedInternal, "part_size": omittedInternal, "keep_for": omittedInternal,
 			},
+		},
+		{
+			Name: "agent_policies", Doc: "What agents may do for the person.", Key: []string{"user_id"},
+			Columns: "user_id rules:json updated_at:time",
+		},
+		{
+			Name: "agent_approvals", Doc: "Calls for which agents asked for approval.", Key: []string{"id"},
+			Columns: "id user_id operation target input:json client status created_at:time expires_at:time decided_at:time",
+			Omitted: map[string]string{"digest": omittedInternal},
 		},
 		{Name: "object_usage", Doc: "The size of all files together.", Derived: true, Key: []string{"user_id"}, Columns: "user_id bytes"},
 	}}
