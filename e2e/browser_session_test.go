@@ -75,7 +75,7 @@ func TestBrowserSession(t *testing.T) {
 	}
 	send(200, "POST", "/v1/auth/token/refresh", "")
 	kept := jar.Cookies(origin)
-	send(200, "POST", "/v1/auth/logout", "{}")
+	send(204, "POST", "/v1/auth/logout", "{}")
 	if len(jar.Cookies(origin)) != 0 {
 		t.Errorf("after logout the cookies are %v", jar.Cookies(origin))
 	}

@@ -41,7 +41,7 @@ func TestConditionalRequests(t *testing.T) {
 	s := start(t, relaxed(), read, write)
 	reply := versioned{Title: `"version":9, \" {[`, Nested: map[string]int{"version": 8}, Version: 37}
 	gets, writes := s.listen(t, read, reply), s.listen(t, write, reply)
-	fresh := []string{`Etag: "37"`, "Cache-Control: private, no-cache", "Vary: Authorization"}
+	fresh := []string{`Etag: "37"`, "Cache-Control: private, no-cache", "Vary: Authorization, Cookie"}
 	get := func(name string, status int, tags string) scenario {
 		sc := scenario{name: name, method: http.MethodGet, path: "/v1/conditional", status: status, reply: fresh, message: "{}"}
 		if tags != "" {

@@ -178,8 +178,8 @@ func (rc *requestContext) identify() {
 	rc.caller.token, rc.caller.user, rc.caller.claims = token, claims.Subject, claims
 }
 
-// admit exchanges an API key for a token, or the refresh token of a browser session if it is due, and takes the request's tokens from the rate limits. ownOnly replaces the limit of
-// the client address by the endpoint's own limits.
+// admit exchanges an API key for a token, or the refresh token of a browser session if it is due, and takes the request's tokens from
+// the rate limits. ownOnly replaces the limit of the client address by the endpoint's own limits.
 func (rc *requestContext) admit(ctx context.Context, own []ownLimit, ownOnly bool) error {
 	if rc.caller.apiKey != "" {
 		if err := rc.exchangeAPIKey(ctx); err != nil {
