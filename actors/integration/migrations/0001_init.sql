@@ -185,8 +185,6 @@ CREATE TABLE agent_approvals (
 
 CREATE INDEX agent_approvals_by_user ON agent_approvals (user_id, id);
 
-CREATE INDEX agent_approvals_by_call ON agent_approvals (user_id, digest, id);
-
 CREATE INDEX agent_approvals_open ON agent_approvals (user_id, expires_at);
 
 CREATE INDEX agent_approvals_to_delete ON agent_approvals (expires_at);
