@@ -68,13 +68,9 @@ func (a *agents) authorizeAgentAction(ctx context.Context, r subjects.AuthorizeA
 	if err != nil {
 		return none, err
 	}
-	provider, err := a.registry.find(c.Provider)
+	action, err := a.registry.action(c.Provider, r.Action)
 	if err != nil {
 		return none, err
-	}
-	action, ok := provider.Action(r.Action)
-	if !ok {
-		return none, subjects.Errorf(subjects.CodeNotFound, "%s has no action %s", c.Provider, r.Action)
 	}
 	if r.ReadOnly && action.Safety != egress.Read {
 		return none, subjects.InvalidField("action", "is not a read")
@@ -103,8 +99,8 @@ func (a *agents) authorizeAgent(
 	if err != nil {
 		return none, fmt.Errorf("encoding an input: %w", err)
 	}
-	row.ID, row.UserID, row.Input, row.Status = a.NewID(), actors.CallerFrom(ctx).UserID, string(canonical), subjects.AgentApprovalPending
-	row.Digest = agentDigest(row.Operation, row.Target, row.Input)
+	row.ID, row.UserID, row.Status = a.NewID(), actors.CallerFrom(ctx).UserID, subjects.AgentApprovalPending
+	row.Digest = agentDigest(row.Operation, row.Target, canonical)
 	row.CreatedAt, row.ExpiresAt = a.Now().UnixMicro(), a.Now().Add(agentApprovalTTL).UnixMicro()
 	policy, err := a.agentPolicy(ctx, row.UserID)
 	if err != nil {
@@ -120,7 +116,7 @@ func (a *agents) authorizeAgent(
 	err = a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
 		var err error
 		if approvalID == "" {
-			authorization, err = a.askForAgent(ctx, tx, row)
+			authorization, err = a.askForAgent(ctx, tx, row, canonical)
 		} else {
 			authorization, err = a.useAgentApproval(ctx, tx, row, approvalID)
 		}
@@ -130,11 +126,11 @@ func (a *agents) authorizeAgent(
 }
 
 // askForAgent returns the pending request for the call, or creates one.
-func (a *agents) askForAgent(ctx context.Context, tx database.Tx, row agentApprovalRow) (subjects.AgentAuthorization, error) {
+func (a *agents) askForAgent(ctx context.Context, tx database.Tx, row agentApprovalRow, input []byte) (subjects.AgentAuthorization, error) {
 	none := subjects.AgentAuthorization{}
 	pending, err := findOpenAgentApproval(ctx, tx, row)
 	if err == nil {
-		return a.asks(pending), nil
+		return a.asks(pending)
 	}
 	if !errors.Is(err, errNoAgentApproval) {
 		return none, err
@@ -149,10 +145,13 @@ func (a *agents) askForAgent(ctx context.Context, tx database.Tx, row agentAppro
 			Detail: fmt.Sprintf("at most %d approval requests within %s", maxAgentApprovals, agentApprovalTTL),
 		}
 	}
+	if row.Input, err = a.Sealer.Seal(input, agentApprovalContext(&row)); err != nil {
+		return none, fmt.Errorf("sealing the input of an approval request: %w", err)
+	}
 	if err := insertAgentApproval(ctx, tx, &row); err != nil {
 		return none, err
 	}
-	return a.asks(row), nil
+	return a.asks(row)
 }
 
 // useAgentApproval uses up an approved request for exactly the call of row. The transaction commits before the call is made, so that it
@@ -172,7 +171,7 @@ func (a *agents) useAgentApproval(ctx context.Context, tx database.Tx, row agent
 	}
 	switch found.Status {
 	case subjects.AgentApprovalPending:
-		return a.asks(found), nil
+		return a.asks(found)
 	case subjects.AgentApprovalRejected:
 		return none, subjects.Errorf(subjects.CodeForbidden, "the user rejected this call")
 	case subjects.AgentApprovalApproved:
@@ -188,16 +187,25 @@ func (a *agents) useAgentApproval(ctx context.Context, tx database.Tx, row agent
 }
 
 // asks is the answer that a call waits for an approval.
-func (a *agents) asks(row agentApprovalRow) subjects.AgentAuthorization {
-	approval := a.agentApproval(row)
-	return subjects.AgentAuthorization{Decision: subjects.AgentAsk, Approval: &approval}
+func (a *agents) asks(row agentApprovalRow) (subjects.AgentAuthorization, error) {
+	approval, err := a.agentApproval(row)
+	return subjects.AgentAuthorization{Decision: subjects.AgentAsk, Approval: &approval}, err
 }
 
 // agentApproval is a request as its user sees it, with the URL of its decision.
-func (a *agents) agentApproval(row agentApprovalRow) subjects.AgentApproval {
-	r := row.resource()
+func (a *agents) agentApproval(row agentApprovalRow) (subjects.AgentApproval, error) {
+	input, err := a.Sealer.Open(row.Input, agentApprovalContext(&row))
+	if err != nil {
+		return subjects.AgentApproval{}, fmt.Errorf("opening the input of the approval request %s: %w", row.ID, err)
+	}
+	r := row.resource(input)
 	r.ApproveURL = strings.TrimSuffix(a.config.PublicURL, "/") + "/v1/agents/approvals/" + r.ID
-	return r
+	return r, nil
+}
+
+// agentApprovalContext is the associated data of a request's sealed input.
+func agentApprovalContext(r *agentApprovalRow) []byte {
+	return []byte("integration|" + r.UserID + "|" + r.ID + "|agent_input")
 }
 
 func (a *agents) listAgentApprovals(ctx context.Context, r subjects.ListAgentApprovalsRequest) (subjects.Page[subjects.AgentApproval], error) {
@@ -212,7 +220,9 @@ func (a *agents) listAgentApprovals(ctx context.Context, r subjects.ListAgentApp
 	}
 	items := make([]subjects.AgentApproval, len(rows))
 	for i, row := range rows {
-		items[i] = a.agentApproval(row)
+		if items[i], err = a.agentApproval(row); err != nil {
+			return none, err
+		}
 	}
 	return actors.PageOf(items, r.PageLimit(), func(r subjects.AgentApproval) []string { return []string{r.ID} }), nil
 }
@@ -241,7 +251,10 @@ func (a *agents) decideAgentApproval(ctx context.Context, r subjects.DecideAgent
 		row.Status, row.DecidedAt = status, now
 		return nil
 	})
-	return a.agentApproval(row), err
+	if err != nil {
+		return subjects.AgentApproval{}, err
+	}
+	return a.agentApproval(row)
 }
 
 // sweepAgentApprovals deletes requests at the age at which calls are deleted from the log, until ctx ends.

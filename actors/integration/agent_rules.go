@@ -62,8 +62,8 @@ func matchesGlob(pattern, text string) bool {
 }
 
 // agentDigest identifies a call: operation, target and canonical input. None of the first two has a line break.
-func agentDigest(operation, target, input string) string {
-	sum := sha256.Sum256([]byte(operation + "\n" + target + "\n" + input))
+func agentDigest(operation, target string, input []byte) string {
+	sum := sha256.Sum256(append([]byte(operation+"\n"+target+"\n"), input...))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -30,8 +29,8 @@ type agentApprovalRow struct {
 	UserID    string `bun:"user_id"`
 	Operation string `bun:"operation"`
 	Target    string `bun:"target"`
-	// Input is canonical JSON: members sorted, no spaces. Digest is of operation, target and input.
-	Input     string `bun:"input"`
+	// Input is canonical JSON, members sorted and without spaces, sealed. Digest is of operation, target and input.
+	Input     []byte `bun:"input"`
 	Digest    string `bun:"digest"`
 	Client    string `bun:"client"`
 	Status    string `bun:"status"`
@@ -40,10 +39,10 @@ type agentApprovalRow struct {
 	DecidedAt int64  `bun:"decided_at"`
 }
 
-// resource is the request as its user sees it.
-func (r agentApprovalRow) resource() subjects.AgentApproval {
+// resource is the request as its user sees it, with its input in clear.
+func (r agentApprovalRow) resource(input []byte) subjects.AgentApproval {
 	a := subjects.AgentApproval{
-		ID: r.ID, Operation: r.Operation, Target: r.Target, Input: json.RawMessage(r.Input), Client: r.Client, Status: r.Status,
+		ID: r.ID, Operation: r.Operation, Target: r.Target, Input: input, Client: r.Client, Status: r.Status,
 		CreatedAt: time.UnixMicro(r.CreatedAt).UTC(), ExpiresAt: time.UnixMicro(r.ExpiresAt).UTC(),
 	}
 	if r.DecidedAt != 0 {

@@ -17,13 +17,9 @@ func (a *Actor) execute(ctx context.Context, r subjects.ExecuteActionRequest) (s
 	if err != nil {
 		return none, notStarted(ctx, nil, err)
 	}
-	provider, err := a.registry.find(c.Provider)
+	action, err := a.registry.action(c.Provider, r.Action)
 	if err != nil {
 		return none, err
-	}
-	action, ok := provider.Action(r.Action)
-	if !ok {
-		return none, subjects.Errorf(subjects.CodeNotFound, "%s has no action %s", c.Provider, r.Action)
 	}
 	input, err := decodeObject(r.Input)
 	if err != nil {

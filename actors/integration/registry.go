@@ -227,6 +227,19 @@ func (r *registry) find(id string) (*manifest.Provider, error) {
 	return nil, subjects.Errorf(subjects.CodeNotFound, "there is no provider %s", id)
 }
 
+// action returns an action of a provider. Errors: find's, and CodeNotFound if the provider has no such action.
+func (r *registry) action(provider, id string) (*manifest.Action, error) {
+	p, err := r.find(provider)
+	if err != nil {
+		return nil, err
+	}
+	action, ok := p.Action(id)
+	if !ok {
+		return nil, subjects.Errorf(subjects.CodeNotFound, "%s has no action %s", provider, id)
+	}
+	return action, nil
+}
+
 // all returns the enabled providers by id. It parses those that have not been used yet, concurrently.
 func (r *registry) all() []*manifest.Provider {
 	ids := r.ids()

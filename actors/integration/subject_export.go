@@ -59,7 +59,7 @@ func ExportSet() dataexport.Set {
 		},
 		{
 			Name: "agent_approvals", Doc: "Calls for which agents asked for approval.", Key: []string{"id"},
-			Columns: "id user_id operation target input:json client status created_at:time expires_at:time decided_at:time",
+			Columns: "id user_id operation target input:open client status created_at:time expires_at:time decided_at:time",
 			Omitted: map[string]string{"digest": omittedInternal},
 		},
 		{Name: "object_usage", Doc: "The size of all files together.", Derived: true, Key: []string{"user_id"}, Columns: "user_id bytes"},
