@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -67,12 +66,12 @@ func handleMCP(rc *requestContext) error {
 	if err := rc.checkOrigin(); err != nil {
 		return err
 	}
-	// Each tool's endpoint is checked for the scopes of an API key; this is only that there is a caller.
 	if err := rc.authenticated(subjects.User); err != nil {
 		return err
 	}
-	if rc.caller.claims.Scope == subjects.ScopeEnroll {
-		return subjects.Errorf(subjects.CodeForbidden, "set up a second factor first")
+	// An agent with a session's token could approve its own calls. Each tool's endpoint is checked for the scopes of the key.
+	if rc.caller.apiKey == "" {
+		return subjects.Errorf(subjects.CodeForbidden, "/mcp takes an API key, not the token of a session")
 	}
 	if !rc.g.agents.begin(rc.caller.user) {
 		return &subjects.Error{
@@ -96,7 +95,7 @@ func handleMCP(rc *requestContext) error {
 	rc.extendDeadlines(mcpTimeout)
 	r := rc.r.WithContext(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(data))
-	w := &statusWriter{ResponseWriter: rc.w}
+	w := &statusWriter{ResponseWriter: rc.w, status: &rc.status}
 	rc.g.agents.handler.Serve(w, r, mcp.Caller{
 		Call: func(ctx context.Context, d *subjects.Descriptor, request []byte) ([]byte, error) {
 			reply, err := rc.g.forward(ctx, d, nats.Header{mesh.HeaderAuthorization: {"Bearer " + rc.caller.token}}, request, false)
@@ -108,7 +107,6 @@ func handleMCP(rc *requestContext) error {
 		May: func(d *subjects.Descriptor) error { return mesh.MayCall(d, rc.caller.claims) }, Problem: rc.problemOf,
 		UserAgent: rc.r.UserAgent(),
 	})
-	rc.status = w.status
 	return nil
 }
 
@@ -138,28 +136,3 @@ func isLoopbackHost(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return err == nil && address.IsLoopback()
 }
-
-// statusWriter keeps the status that was written.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (w *statusWriter) Write(data []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(data) //nolint:wrapcheck // of the writer that it wraps
-}
-
-// Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

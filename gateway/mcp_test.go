@@ -141,8 +141,9 @@ func TestMCP(t *testing.T) {
 
 // TestMCPRefuses: who is anonymous, a page of an unknown origin, a batch and other methods get an answer as elsewhere.
 func TestMCPRefuses(t *testing.T) {
-	s := start(t, relaxed())
-	token := bearer(s.Token(t, actortest.User()))
+	s := newKeyring(t, relaxed())
+	s.keys["weft_agent"] = apiKey{id: actortest.User(), user: actortest.User(), scopes: subjects.ScopeIntegrationsRead}
+	token := bearer("weft_agent")
 	const types, accept, list = "Content-Type: application/json", "Accept: application/json, text/event-stream", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
 	for _, test := range []struct {
 		name, method, body string
@@ -150,6 +151,7 @@ func TestMCPRefuses(t *testing.T) {
 		status             int
 	}{
 		{"anonymous", "POST", list, []string{types, accept}, 401},
+		{"a session's token", "POST", list, []string{types, accept, bearer(s.Token(t, actortest.User()))}, 403},
 		{"foreign origin", "POST", list, []string{types, accept, token, "Origin: https://evil.example"}, 403},
 		{"this machine's origin", "POST", list, []string{types, accept, token, "Origin: http://localhost:6274"}, 200},
 		{"2025-06-18", "POST", list, []string{types, accept, token, "MCP-Protocol-Version: 2025-06-18"}, 200},

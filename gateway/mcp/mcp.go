@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -56,7 +55,7 @@ func New(version string) *Handler {
 		server, _ := r.Context().Value(serverKey{}).(*sdk.Server)
 		return server
 	}, &sdk.StreamableHTTPOptions{
-		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: maxBody, PropagateRequestCancellation: true, Logger: slog.New(slog.DiscardHandler),
+		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: maxBody, PropagateRequestCancellation: true,
 		// The gateway checks Origin. Host is of no use behind a proxy on the same machine, and a page has no token to send.
 		DisableLocalhostProtection: true,
 	})
@@ -66,7 +65,7 @@ func New(version string) *Handler {
 // Serve answers a request of an authenticated caller. The caller sees the tools whose endpoints it may call.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, c Caller) {
 	server := sdk.NewServer(&sdk.Implementation{Name: "weft", Title: "weft", Version: h.version}, &sdk.ServerOptions{
-		Instructions: instructions, Logger: slog.New(slog.DiscardHandler),
+		Instructions: instructions,
 		Capabilities: &sdk.ServerCapabilities{Tools: &sdk.ToolCapabilities{}},
 	})
 	for _, t := range tools {
