@@ -62,11 +62,11 @@ func safeMethod(method string) bool {
 
 // cookieValue returns the value of the only cookie of a name; "" if there is none or more than one.
 func (rc *requestContext) cookieValue(name string) string {
-	cookies := rc.r.CookiesNamed(cookieName(name, rc.g.proxies.usedTLS(rc.r)))
-	if len(cookies) != 1 {
+	values := rc.g.proxies.cookieValues(rc.r, name)
+	if len(values) != 1 {
 		return ""
 	}
-	return cookies[0].Value
+	return values[0]
 }
 
 // identifyByCookie sets the caller from the cookies of a request without an Authorization header. A request that may come from
@@ -292,10 +292,7 @@ func (rc *requestContext) clearSessionCookies() {
 	rc.setSessionCookie(csrfCookie, "", -time.Second, false)
 }
 
+// setSessionCookie sets a cookie of the session. The page must read the CSRF token, which so is not HttpOnly.
 func (rc *requestContext) setSessionCookie(name, value string, age time.Duration, httpOnly bool) {
-	secure := rc.g.proxies.usedTLS(rc.r)
-	http.SetCookie(rc.w, &http.Cookie{ //nolint:gosec // Secure is set if the client used TLS; the page must read the CSRF token
-		Name: cookieName(name, secure), Value: value, Path: "/", MaxAge: int(age.Seconds()),
-		Secure: secure, HttpOnly: httpOnly, SameSite: http.SameSiteStrictMode,
-	})
+	rc.writeCookie(http.Cookie{Name: name, Value: value, MaxAge: int(age.Seconds()), HttpOnly: httpOnly, SameSite: http.SameSiteStrictMode})
 }

@@ -20,9 +20,9 @@ func cookieName(name string, secure bool) string {
 }
 
 // cookieValues returns the values of the request's cookies of a name.
-func (b *messageBuilder) cookieValues(r *http.Request, name string) []string {
+func (t trustedProxies) cookieValues(r *http.Request, name string) []string {
 	var values []string
-	for _, c := range r.CookiesNamed(cookieName(name, b.proxies.usedTLS(r))) {
+	for _, c := range r.CookiesNamed(cookieName(name, t.usedTLS(r))) {
 		values = append(values, c.Value)
 	}
 	return values
@@ -38,10 +38,13 @@ func (rc *requestContext) setCookie(c *subjects.Cookie, reply []byte) error {
 	if err := json.Unmarshal(values[c.Field], &value); err != nil {
 		return fmt.Errorf("decoding field %s: %w", c.Field, err)
 	}
-	secure := rc.g.proxies.usedTLS(rc.r)
-	http.SetCookie(rc.w, &http.Cookie{ //nolint:gosec // Secure is set if the client used TLS
-		Name: cookieName(c.Name, secure), Value: value, Path: "/", MaxAge: int(c.MaxAge.Seconds()),
-		Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
+	rc.writeCookie(http.Cookie{Name: c.Name, Value: value, MaxAge: int(c.MaxAge.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	return nil
+}
+
+// writeCookie sets a cookie for all paths of this host, and only over TLS where the client used TLS.
+func (rc *requestContext) writeCookie(c http.Cookie) {
+	c.Path, c.Secure = "/", rc.g.proxies.usedTLS(rc.r)
+	c.Name = cookieName(c.Name, c.Secure)
+	http.SetCookie(rc.w, &c)
 }

@@ -110,7 +110,7 @@ func (b *messageBuilder) build(w http.ResponseWriter, r *http.Request, body *bod
 		}
 	}
 	for i := range b.cookieFields {
-		if values := b.cookieValues(r, b.cookieFields[i].httpName); len(values) > 0 {
+		if values := b.proxies.cookieValues(r, b.cookieFields[i].httpName); len(values) > 0 {
 			if err := m.add(&b.cookieFields[i], values); err != nil {
 				return nil, err
 			}

@@ -41,8 +41,7 @@ func (g *Gateway) pages() ([]*operation, error) {
 	docs := func(rc *requestContext) error {
 		rc.w.Header()["Content-Security-Policy"] = policy
 		rc.w.Header()["Referrer-Policy"] = noReferrer
-		rc.status = http.StatusOK
-		page := &docsWriter{ResponseWriter: rc.w, status: &rc.status}
+		page := &docsWriter{statusWriter{ResponseWriter: rc.w, status: &rc.status}}
 		request := rc.r.Clone(rc.ctx)
 		if tags := request.Header["If-None-Match"]; len(tags) > 0 {
 			// Swagger UI's handler compares with a tag that lacks its quotes.
@@ -73,30 +72,50 @@ func (g *Gateway) pages() ([]*operation, error) {
 	}, nil
 }
 
-// docsWriter records the status that Swagger UI's handler writes, and puts its ETag into quotes (RFC 9110 §8.8.3).
-type docsWriter struct {
-	http.ResponseWriter
-	status  *int
-	started bool
-}
+// docsWriter puts the ETag of Swagger UI's handler into quotes (RFC 9110 §8.8.3).
+type docsWriter struct{ statusWriter }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *docsWriter) WriteHeader(status int) {
-	w.started = true
-	*w.status = status
 	if tag := w.Header().Get("Etag"); tag != "" && !strings.HasPrefix(tag, `"`) {
 		w.Header().Set("Etag", `"`+tag+`"`)
+	}
+	w.statusWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *docsWriter) Write(data []byte) (int, error) {
+	if *w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.statusWriter.Write(data)
+}
+
+// statusWriter records the status that a handler of a library writes.
+type statusWriter struct {
+	http.ResponseWriter
+	// status is 0 until the response has started.
+	status *int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	if *w.status == 0 {
+		*w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
-func (w *docsWriter) Write(data []byte) (int, error) {
-	if !w.started {
-		w.WriteHeader(http.StatusOK)
+func (w *statusWriter) Write(data []byte) (int, error) {
+	if *w.status == 0 {
+		*w.status = http.StatusOK
 	}
 	return w.ResponseWriter.Write(data) //nolint:wrapcheck // net/http's error
 }
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 var inlineScript = regexp.MustCompile(`(?s)<script(?: type="text/javascript")?>(.*?)</script>`)
 

@@ -104,8 +104,8 @@ func handleUnmatched(rc *requestContext, mux *http.ServeMux) error {
 // an endpoint declares.
 var corsRequestHeaders = sync.OnceValue(func() string {
 	names := []string{
-		"Accept", "Authorization", "Baggage", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Range",
-		"Request-Timeout", "Traceparent", "Tracestate", "X-Request-Id",
+		"Accept", "Authorization", "Baggage", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID",
+		"Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Range", "Request-Timeout", "Traceparent", "Tracestate", "X-Request-Id",
 	}
 	for _, d := range subjects.Endpoints() {
 		for _, f := range d.Fields {

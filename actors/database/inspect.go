@@ -31,9 +31,6 @@ type Inspection struct {
 	Now, Asked, Answered time.Time
 }
 
-// IsPostgres reports whether a Config.URL names a PostgreSQL database; otherwise it is SQLite.
-func IsPostgres(url string) bool { return isPostgres(url) }
-
 // Inspect reads the settings of the PostgreSQL server of cfg and the state of the actor's schema over one connection. It creates and
 // changes nothing and tries once. fsys has the actor's migrations, see Migrate.
 //

@@ -69,7 +69,7 @@ func (a *edgeWorkflows) installAll(ctx context.Context, list []subjects.EdgeWork
 	}
 	for _, id := range removed {
 		err := a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-			if err := deleteWorkflow(ctx, tx, id, a.Now()); err != nil {
+			if err := deleteWorkflow(ctx, tx, id, 0, a.Now()); err != nil {
 				return err
 			}
 			return deleteSchedule(ctx, tx, id)

@@ -63,7 +63,7 @@ func TestStoreErrors(t *testing.T) {
 		"reading a version of a workflow": func() error { _, err := findVersion(ctx, db.DB, "w", 1); return err },
 		"reading a workflow by name":      func() error { _, _, err := findWorkflowByName(ctx, db.DB, "u", "n", "w", ""); return err },
 		"updating a workflow":             func() error { _, err := setCurrentVersion(ctx, tx, "w", versionRow{}); return err },
-		"deleting a workflow":             func() error { return deleteWorkflow(ctx, tx, "w", now) },
+		"deleting a workflow":             func() error { return deleteWorkflow(ctx, tx, "w", 0, now) },
 		"listing workflows": func() error {
 			_, err := pageOfWorkflows(ctx, db.DB, "u", subjects.ListWorkflowsRequest{}, "")
 			return err

@@ -245,12 +245,12 @@ func (a *Actor) deleteWorkflow(ctx context.Context, r subjects.DeleteWorkflowReq
 	if err := r.Check(strconv.Itoa(row.Version)); err != nil {
 		return subjects.Empty{}, err
 	}
+	version := 0
+	if r.Conditional() {
+		version = row.Version
+	}
 	return subjects.Empty{}, a.DB.RunInTx(ctx, func(ctx context.Context, tx database.Tx) error {
-		if r.Conditional() {
-			if err := deleteWorkflowAt(ctx, tx, row.ID, row.Version, a.Now()); err != nil {
-				return err
-			}
-		} else if err := deleteWorkflow(ctx, tx, row.ID, a.Now()); err != nil {
+		if err := deleteWorkflow(ctx, tx, row.ID, version, a.Now()); err != nil {
 			return err
 		}
 		return deleteSchedule(ctx, tx, row.ID)

@@ -148,23 +148,18 @@ func setCurrentVersion(ctx context.Context, tx database.Tx, id string, v version
 	return n == 1, err
 }
 
-// deleteWorkflow marks a workflow as deleted. Its versions remain, since executions may still run them.
-func deleteWorkflow(ctx context.Context, tx database.Tx, id string, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("deleted_at = ?", now.UnixMicro()).Where("id = ?", id).Exec(ctx)
+// deleteWorkflow marks a workflow as deleted. Its versions remain, since executions may still run them. A version that is not 0 must be the
+// workflow's current one, or the error is ErrPreconditionFailed.
+func deleteWorkflow(ctx context.Context, tx database.Tx, id string, version int, now time.Time) error {
+	q := tx.NewUpdate().Model((*workflowRow)(nil)).Set("deleted_at = ?", now.UnixMicro()).Where("id = ?", id)
+	if version != 0 {
+		q.Where("version = ?", version).Where("deleted_at = 0")
+	}
+	result, err := q.Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("deleting a workflow: %w", err)
 	}
-	return nil
-}
-
-// deleteWorkflowAt is deleteWorkflow if the workflow's current version is the given one, and ErrPreconditionFailed otherwise.
-func deleteWorkflowAt(ctx context.Context, tx database.Tx, id string, version int, now time.Time) error {
-	result, err := tx.NewUpdate().Model((*workflowRow)(nil)).Set("deleted_at = ?", now.UnixMicro()).Where("id = ?", id).
-		Where("version = ?", version).Where("deleted_at = 0").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("deleting a workflow: %w", err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
+	if n, err := result.RowsAffected(); version != 0 && (err != nil || n == 0) {
 		return errors.Join(err, subjects.ErrPreconditionFailed)
 	}
 	return nil

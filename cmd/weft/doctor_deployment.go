@@ -68,8 +68,8 @@ func deploymentChecks() []deploymentCheck {
 	}
 }
 
-const doctorHelp = "Each finding is ok, warning, failed or skipped, with what to do about it. Nothing is created or changed. weft may be running or not; what " +
-	"belongs to a server that does not answer is reported as failed.\n\n" +
+const doctorHelp = "Each finding is ok, warning, failed or skipped, with what to do about it. Nothing is created or changed. weft may be running or not; " +
+	"what belongs to a server that does not answer is reported as failed.\n\n" +
 	"Exit codes: 0 nothing has failed, there may be warnings; 1 a check has failed; 2 wrong usage or invalid settings."
 
 func doctorCommand() *cobra.Command {

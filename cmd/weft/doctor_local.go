@@ -145,7 +145,8 @@ func (d *doctor) checkURL(ctx context.Context) {
 		return
 	}
 	if d.p.config.Integration.PublicURL == "" {
-		d.add(mailcheck.Warning, "integration.public_url is not set: links and OAuth redirects lead to "+base, "Set integration.public_url to the address at which browsers reach weft.")
+		d.add(mailcheck.Warning, "integration.public_url is not set: links and OAuth redirects lead to "+base,
+			"Set integration.public_url to the address at which browsers reach weft.")
 	} else if parsed.Scheme != "https" {
 		d.add(mailcheck.Warning, base+" has no TLS", "Serve it over https, by gateway.tls_cert or a proxy.")
 	}
@@ -220,7 +221,8 @@ func (d *doctor) checkEgress(ctx context.Context) {
 	if failed := new(egress.Error); errors.As(err, &failed) && failed.Kind == egress.KindBlocked {
 		d.ok("a request to 127.0.0.1 is refused")
 	} else {
-		d.add(mailcheck.Warning, "workflows and connections may reach 127.0.0.1 on this machine", "Remove the loopback range from egress.allow unless this is a development machine.")
+		d.add(mailcheck.Warning, "workflows and connections may reach 127.0.0.1 on this machine",
+			"Remove the loopback range from egress.allow unless this is a development machine.")
 	}
 	if config.AllowHTTP {
 		d.add(mailcheck.Warning, "egress.allow_http is on: requests without TLS are sent", "Turn egress.allow_http off.")

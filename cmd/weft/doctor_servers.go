@@ -105,7 +105,8 @@ func (d *doctor) checkServers(ctx context.Context, user string) (reached string)
 		d.add(status, err.Error(), "Start the NATS server (weft up has one within), or correct nats.url and nats.tls.")
 	}
 	if known, replicas := max(len(clustered), len(servers)), d.p.config.NATS.Replicas; reached != "" && known < replicas {
-		d.add(mailcheck.Failed, fmt.Sprintf("nats.replicas is %d, and %d servers are known", replicas, known), "Add servers to the cluster and to nats.url, or lower nats.replicas.")
+		d.add(mailcheck.Failed, fmt.Sprintf("nats.replicas is %d, and %d servers are known", replicas, known),
+			"Add servers to the cluster and to nats.url, or lower nats.replicas.")
 	}
 	return reached
 }
@@ -202,7 +203,7 @@ func (d *doctor) checkDatabases(ctx context.Context) {
 	seen := map[string]bool{}
 	for _, actor := range subjects.Actors() {
 		config := d.p.database(actor)
-		if database.IsPostgres(config.URL) {
+		if database.IsPostgreSQL(config.URL) {
 			d.checkPostgres(ctx, config, seen[config.URL])
 			seen[config.URL] = true
 		} else {
@@ -257,7 +258,8 @@ func (d *doctor) postgresServer(i database.Inspection) {
 	}
 	for _, name := range []string{"fsync", "full_page_writes", "synchronous_commit"} {
 		if i.Settings[name] == "off" {
-			d.add(mailcheck.Failed, name+" is off: a power failure loses or damages what was acknowledged", "Set "+name+" = on in postgresql.conf and reload PostgreSQL.")
+			d.add(mailcheck.Failed, name+" is off: a power failure loses or damages what was acknowledged",
+				"Set "+name+" = on in postgresql.conf and reload PostgreSQL.")
 		}
 	}
 	if encoding := i.Settings["server_encoding"]; encoding != "UTF8" {
