@@ -279,20 +279,15 @@ func (rt *route) writeSession(rc *requestContext, session subjects.Session) erro
 
 // setSessionCookies sets the cookies of a session.
 func (rc *requestContext) setSessionCookies(nonce string, s *subjects.Session) {
-	rc.setSessionCookie(sessionCookie, nonce+"."+s.AccessToken, time.Duration(s.ExpiresIn)*time.Second, true)
-	rc.setSessionCookie(refreshCookie, nonce+"."+s.DeviceToken+"."+s.RefreshToken, browserSessionAge, true)
-	rc.setSessionCookie(csrfCookie, csrfToken(nonce), browserSessionAge, false)
+	rc.writeCookie(sessionCookie, nonce+"."+s.AccessToken, time.Duration(s.ExpiresIn)*time.Second, true, http.SameSiteStrictMode)
+	rc.writeCookie(refreshCookie, nonce+"."+s.DeviceToken+"."+s.RefreshToken, browserSessionAge, true, http.SameSiteStrictMode)
+	rc.writeCookie(csrfCookie, csrfToken(nonce), browserSessionAge, false, http.SameSiteStrictMode)
 }
 
 // clearSessionCookies removes the cookies of a session, also those that this response has set before.
 func (rc *requestContext) clearSessionCookies() {
 	rc.w.Header().Del("Set-Cookie")
-	rc.setSessionCookie(sessionCookie, "", -time.Second, true)
-	rc.setSessionCookie(refreshCookie, "", -time.Second, true)
-	rc.setSessionCookie(csrfCookie, "", -time.Second, false)
-}
-
-// setSessionCookie sets a cookie of the session. The page must read the CSRF token, which so is not HttpOnly.
-func (rc *requestContext) setSessionCookie(name, value string, age time.Duration, httpOnly bool) {
-	rc.writeCookie(http.Cookie{Name: name, Value: value, MaxAge: int(age.Seconds()), HttpOnly: httpOnly, SameSite: http.SameSiteStrictMode})
+	rc.writeCookie(sessionCookie, "", -time.Second, true, http.SameSiteStrictMode)
+	rc.writeCookie(refreshCookie, "", -time.Second, true, http.SameSiteStrictMode)
+	rc.writeCookie(csrfCookie, "", -time.Second, false, http.SameSiteStrictMode)
 }

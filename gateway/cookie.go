@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/weftmesh/weft/subjects"
 )
@@ -38,13 +39,14 @@ func (rc *requestContext) setCookie(c *subjects.Cookie, reply []byte) error {
 	if err := json.Unmarshal(values[c.Field], &value); err != nil {
 		return fmt.Errorf("decoding field %s: %w", c.Field, err)
 	}
-	rc.writeCookie(http.Cookie{Name: c.Name, Value: value, MaxAge: int(c.MaxAge.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	rc.writeCookie(c.Name, value, c.MaxAge, true, http.SameSiteLaxMode)
 	return nil
 }
 
 // writeCookie sets a cookie for all paths of this host, and only over TLS where the client used TLS.
-func (rc *requestContext) writeCookie(c http.Cookie) {
-	c.Path, c.Secure = "/", rc.g.proxies.usedTLS(rc.r)
-	c.Name = cookieName(c.Name, c.Secure)
-	http.SetCookie(rc.w, &c)
+func (rc *requestContext) writeCookie(name, value string, age time.Duration, httpOnly bool, sameSite http.SameSite) {
+	secure := rc.g.proxies.usedTLS(rc.r)
+	http.SetCookie(rc.w, &http.Cookie{ //nolint:gosec // Secure is set if the client used TLS; the page must read its CSRF token
+		Name: cookieName(name, secure), Value: value, Path: "/", MaxAge: int(age.Seconds()), Secure: secure, HttpOnly: httpOnly, SameSite: sameSite,
+	})
 }

@@ -10,6 +10,6 @@ func diskSpace(dir string) (size, free uint64, err error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, 0, err
 	}
-	block := uint64(s.Bsize)                               //nolint:unconvert // positive; its type differs between systems
-	return s.Blocks * block, uint64(s.Bavail) * block, nil //nolint:unconvert // likewise
+	block := uint64(s.Bsize)
+	return s.Blocks * block, s.Bavail * block, nil
 }
